@@ -1,0 +1,478 @@
+//! One agent's view of a store: the verbs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{AccessBuffer, Scope};
+use crate::error::{Error, Result};
+use crate::json::Json;
+use crate::limits::{check_agent, check_key, check_namespace, check_user};
+use crate::model::{
+    Address, Batch, Expiry, Mutation, NamespaceStats, Outcome, Page, PageSize, Precondition, Range, Record, Row,
+    Version, View, Write,
+};
+use crate::observe::Observer;
+use crate::store::Inner;
+use crate::trace::{Seen, Traced};
+
+/// Who is calling. Names are checked on the way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    user: Arc<str>,
+    agent: Option<Arc<str>>,
+}
+
+impl Identity {
+    /// A user and the agent that acts for it; no agent for an administrator, whose calls leave no trace of access.
+    ///
+    /// # Errors
+    /// `InvalidArgument` unless both are 1 to 256 bytes without NUL.
+    pub fn new(user: &str, agent: Option<&str>) -> Result<Self> {
+        check_user(user)?;
+        agent.map(check_agent).transpose()?;
+        Ok(Self { user: user.into(), agent: agent.map(Into::into) })
+    }
+
+    /// The owner of the data.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Who acts, if it is an agent.
+    pub fn agent(&self) -> Option<&str> {
+        self.agent.as_deref()
+    }
+}
+
+/// What a `set` may say beyond key and value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetOptions {
+    /// An object that is merged key by key into the metadata that is there; `None` or `{}` leaves it.
+    pub metadata: Option<Json>,
+    /// How long the record lives; `None`: until it is deleted.
+    pub ttl: Option<Duration>,
+    /// The version that must be there; 0: no live record.
+    pub if_version: Option<Version>,
+}
+
+/// A user's records in one namespace, as one agent reads and writes them. Cheap to clone, safe to share.
+///
+/// Every verb may fail with `InvalidArgument` (a name outside of the limits, a closed store), `Unavailable` (busy past the
+/// deadline, full disk) and `CorruptStore`; only further errors are named below.
+#[derive(Clone)]
+pub struct DataStore {
+    store: Arc<Inner>,
+    identity: Identity,
+    namespace: Arc<str>,
+    /// Where reads are counted; an administrator's are not.
+    reads: Option<Arc<AccessBuffer>>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl DataStore {
+    pub(crate) fn new(store: Arc<Inner>, identity: Identity, namespace: Arc<str>) -> Self {
+        let reads = identity.agent.as_ref().map(|agent| {
+            let scope =
+                Scope { user: Arc::clone(&identity.user), agent: Arc::clone(agent), namespace: Arc::clone(&namespace) };
+            store.accesses.buffer(scope)
+        });
+        Self { store, identity, namespace, reads, observer: None }
+    }
+
+    /// The same store, user and agent in another namespace; this one is unchanged.
+    ///
+    /// # Errors
+    /// `InvalidArgument` unless the name is 1 to 512 bytes without NUL.
+    pub fn use_namespace(&self, namespace: &str) -> Result<Self> {
+        check_namespace(namespace)?;
+        let other = Self::new(Arc::clone(&self.store), self.identity.clone(), namespace.into());
+        Ok(Self { observer: self.observer.clone(), ..other })
+    }
+
+    /// The same view with `observer` told of every operation.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// The namespace of this view.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// Who is calling.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &crate::limits::Limits {
+        &self.store.limits
+    }
+
+    /// The value under `key`, or `None`. Counts as a read.
+    pub async fn get(&self, key: &str) -> Result<Option<Json>> {
+        let traced = self.trace("get", key);
+        let result = async {
+            check_key(key)?;
+            let row = self.read_one(key, View::Value).await?;
+            Ok(row.and_then(|row| row.value))
+        };
+        traced.end(result.await, |value| Seen::value(value.as_ref()))
+    }
+
+    /// The whole record under `key`, or `None`. Counts as a read.
+    pub async fn get_record(&self, key: &str) -> Result<Option<Record>> {
+        let traced = self.trace("get_record", key);
+        let result = async {
+            check_key(key)?;
+            let row = self.read_one(key, View::Record).await?;
+            Ok(row.and_then(|row| self.record(row)))
+        };
+        traced.end(result.await, |record| Seen::value(record.as_ref().map(|record| &record.value)))
+    }
+
+    /// The records under `keys` in that order, missing ones and repetitions left out; one consistent snapshot. Counts as a
+    /// read of each.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than 100,000 keys.
+    pub async fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<(Box<str>, Json)>> {
+        let traced = self.trace("get_many", "");
+        let result = async {
+            self.store.check_open()?;
+            self.store.limits.check_batch(keys.len())?;
+            let mut seen = std::collections::HashSet::with_capacity(keys.len());
+            let mut addresses = Vec::with_capacity(keys.len());
+            for key in keys.iter().map(AsRef::as_ref) {
+                check_key(key)?;
+                if seen.insert(key) {
+                    addresses.push(self.address(key));
+                }
+            }
+            let rows = self.store.engine.read(&self.identity.user, &addresses, View::Value).await?;
+            let values: Vec<_> = rows.into_iter().flatten().filter_map(Self::key_and_value).collect();
+            self.count_reads(&values);
+            Ok(values)
+        };
+        traced.end(result.await, |values| Seen::count(values.len()))
+    }
+
+    /// All records of the namespace in order of their keys; one consistent snapshot. Counts as a read of each.
+    pub async fn get_all(&self) -> Result<Vec<(Box<str>, Json)>> {
+        let traced = self.trace("get_all", "");
+        let page = self.values_page(Range::default(), PageSize::ALL).await.map(|page| page.rows);
+        traced.end(page, |values| Seen::count(values.len()))
+    }
+
+    /// One page of the records in `range`, in order of their keys. Counts as a read of each. To go on, pass the last key
+    /// as `after`.
+    pub async fn page(&self, range: Range<'_>, page: PageSize) -> Result<Page<(Box<str>, Json)>> {
+        let traced = self.trace("items", range.prefix);
+        let result = self.values_page(range, page).await;
+        traced.end(result, |page| Seen::count(page.rows.len()))
+    }
+
+    /// One page of whole records in `range`, in order of their keys. Counts as a read of each.
+    pub async fn records(&self, range: Range<'_>, page: PageSize) -> Result<Page<Record>> {
+        let traced = self.trace("records", range.prefix);
+        let result = async {
+            self.store.check_open()?;
+            let rows = self.scan(range, View::Record, page).await?;
+            let records: Vec<_> = rows.rows.into_iter().filter_map(|row| self.record(row)).collect();
+            if let Some(reads) = &self.reads {
+                reads.record(records.iter().map(|record| &*record.key), self.store.clock.now());
+            }
+            Ok(Page { rows: records, more: rows.more })
+        };
+        traced.end(result.await, |page| Seen::count(page.rows.len()))
+    }
+
+    /// The keys that start with `prefix`, in code point order; never cut short.
+    pub async fn list_keys(&self, prefix: &str) -> Result<Vec<Box<str>>> {
+        let traced = self.trace("list_keys", prefix);
+        let result = async {
+            self.store.check_open()?;
+            let range = Range { prefix, after: None };
+            let page = self.scan(range, View::Key, PageSize::ALL).await?;
+            Ok(page.rows.into_iter().map(|row| row.key).collect::<Vec<_>>())
+        };
+        traced.end(result.await, |keys| Seen::count(keys.len()))
+    }
+
+    /// How many live records have a key that starts with `prefix`.
+    pub async fn count(&self, prefix: &str) -> Result<u64> {
+        let traced = self.trace("count", prefix);
+        let result = async {
+            self.store.check_open()?;
+            self.store.engine.count(&self.identity.user, &self.namespace, prefix).await
+        };
+        traced.end(result.await, |count| Seen { count: Some(*count), ..Seen::default() })
+    }
+
+    /// The user's namespaces that start with `prefix` and hold a live record, in code point order.
+    pub async fn list_namespaces(&self, prefix: &str) -> Result<Vec<Box<str>>> {
+        let traced = self.trace_elsewhere("list_namespaces", prefix);
+        let result = async {
+            self.store.check_open()?;
+            self.store.engine.namespace_names(&self.identity.user, prefix).await
+        };
+        traced.end(result.await, |names| Seen::count(names.len()))
+    }
+
+    /// Statistics of the user's namespaces that hold a live record, in code point order.
+    pub async fn namespaces(&self) -> Result<Vec<NamespaceStats>> {
+        let traced = self.trace_elsewhere("namespaces", "");
+        let result = async {
+            self.store.check_open()?;
+            let page = self.store.engine.namespaces(&self.identity.user, Range::default(), PageSize::ALL).await?;
+            Ok(page.rows)
+        };
+        traced.end(result.await, |stats| Seen::count(stats.len()))
+    }
+
+    /// Stores `value` under `key`, replacing what is there; returns the new version.
+    ///
+    /// # Errors
+    /// `Conflict` where `if_version` does not hold, `TooLarge` above a limit.
+    pub async fn set(&self, key: &str, value: Json, options: SetOptions) -> Result<Version> {
+        let traced = self.trace("set", key);
+        let preview = traced.is_on().then(|| value.clone());
+        let result = async {
+            let precondition = options.if_version.map_or(Precondition::None, Precondition::Version);
+            let write = Write {
+                address: self.checked_address(key)?,
+                precondition,
+                metadata: self.checked_metadata(options.metadata)?,
+                expiry: expiry(options.ttl)?,
+                mutation: Mutation::Set(self.checked_value(value)?),
+            };
+            Ok(self.write_one(write).await?.version)
+        };
+        traced.end(result.await, |_| Seen { value: preview, ..Seen::default() })
+    }
+
+    /// Stores all `items` or none, with the same metadata and time to live; returns how many.
+    ///
+    /// # Errors
+    /// `TooLarge` above a limit, also for more than 100,000 items.
+    pub async fn set_many<K: AsRef<str>>(
+        &self,
+        items: Vec<(K, Json)>,
+        metadata: Option<Json>,
+        ttl: Option<Duration>,
+    ) -> Result<u64> {
+        let traced = self.trace("set_many", "");
+        let result = async {
+            self.store.limits.check_batch(items.len())?;
+            let metadata = self.checked_metadata(metadata)?;
+            let expiry = expiry(ttl)?;
+            let writes = items.into_iter().map(|(key, value)| {
+                Ok(Write {
+                    address: self.checked_address(key.as_ref())?,
+                    precondition: Precondition::None,
+                    metadata: metadata.clone(),
+                    expiry,
+                    mutation: Mutation::Set(self.checked_value(value)?),
+                })
+            });
+            let outcomes = self.apply(writes.collect::<Result<_>>()?).await?;
+            Ok(outcomes.len() as u64)
+        };
+        traced.end(result.await, |count| Seen { count: Some(*count), ..Seen::default() })
+    }
+
+    /// Removes the record under `key`; whether a live one was there.
+    pub async fn delete(&self, key: &str) -> Result<bool> {
+        let traced = self.trace("delete", key);
+        let result = async { Ok(self.write_one(self.deletion(key)?).await?.existed) };
+        traced.end(result.await, |found| Seen { found: Some(*found), ..Seen::default() })
+    }
+
+    /// Removes the records under `keys`, all together; returns how many live ones there were.
+    ///
+    /// # Errors
+    /// `TooLarge` for more than 100,000 keys.
+    pub async fn delete_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<u64> {
+        let traced = self.trace("delete_many", "");
+        let result = async {
+            self.store.limits.check_batch(keys.len())?;
+            let writes = keys.iter().map(|key| self.deletion(key.as_ref())).collect::<Result<_>>()?;
+            let outcomes = self.apply(writes).await?;
+            Ok(outcomes.iter().filter(|outcome| outcome.existed).count() as u64)
+        };
+        traced.end(result.await, |count| Seen { count: Some(*count), ..Seen::default() })
+    }
+
+    /// Removes every record of the namespace, in time independent of their number; returns how many live ones there were.
+    pub async fn clear(&self) -> Result<u64> {
+        let traced = self.trace("clear", "");
+        let result = async {
+            self.store.check_open()?;
+            let cleared = self.store.engine.clear(&self.identity.user, self.identity.agent(), &self.namespace).await?;
+            self.store.wake_housekeeper();
+            Ok(cleared)
+        };
+        traced.end(result.await, |count| Seen { count: Some(*count), ..Seen::default() })
+    }
+
+    /// Applies writes to any of the user's namespaces, all together or not at all; one outcome for each, in order.
+    ///
+    /// # Errors
+    /// `Conflict` names the first record whose precondition failed; `TooLarge` above a limit; `InvalidArgument` where a
+    /// value is of the wrong kind for a mutation.
+    pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
+        let traced = self.trace("write", "");
+        let result = async {
+            self.store.limits.check_batch(writes.len())?;
+            let checked = writes.into_iter().map(|write| self.checked_write(write)).collect::<Result<_>>()?;
+            self.apply(checked).await
+        };
+        traced.end(result.await, |outcomes| Seen::count(outcomes.len()))
+    }
+
+    async fn read_one(&self, key: &str, view: View) -> Result<Option<Row>> {
+        self.store.check_open()?;
+        let row = self.store.engine.read_one(&self.identity.user, &self.namespace, key, view).await?;
+        if let (Some(_), Some(reads)) = (&row, &self.reads) {
+            reads.record([key], self.store.clock.now());
+        }
+        Ok(row)
+    }
+
+    async fn scan(&self, range: Range<'_>, view: View, page: PageSize) -> Result<Page<Row>> {
+        self.store.engine.scan(&self.identity.user, &self.namespace, range, view, page).await
+    }
+
+    async fn values_page(&self, range: Range<'_>, page: PageSize) -> Result<Page<(Box<str>, Json)>> {
+        self.store.check_open()?;
+        let page = self.scan(range, View::Value, page).await?;
+        let values: Vec<_> = page.rows.into_iter().filter_map(Self::key_and_value).collect();
+        self.count_reads(&values);
+        Ok(Page { rows: values, more: page.more })
+    }
+
+    async fn write_one(&self, write: Write) -> Result<Outcome> {
+        let outcomes = self.apply(vec![write]).await?;
+        outcomes.into_iter().next().ok_or_else(|| Error::corrupt("the engine gave no outcome for a write"))
+    }
+
+    async fn apply(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
+        self.store.check_open()?;
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Identity { user, agent } = self.identity.clone();
+        self.store.engine.write(Batch { user, agent, writes }).await
+    }
+
+    fn deletion(&self, key: &str) -> Result<Write> {
+        Ok(Write {
+            address: self.checked_address(key)?,
+            precondition: Precondition::None,
+            metadata: None,
+            expiry: Expiry::Default,
+            mutation: Mutation::Delete,
+        })
+    }
+
+    fn checked_write(&self, write: Write) -> Result<Write> {
+        check_namespace(&write.address.namespace)?;
+        check_key(&write.address.key)?;
+        let mutation = match write.mutation {
+            Mutation::Set(value) => Mutation::Set(self.checked_value(value)?),
+            Mutation::Merge(patch) => Mutation::Merge(self.checked_value(patch)?),
+            Mutation::Append { items, unique, max_length } => {
+                Mutation::Append { items: self.checked_value(items)?, unique, max_length }
+            }
+            other => other,
+        };
+        let expiry = match write.expiry {
+            Expiry::After(ttl) => expiry(Some(ttl))?,
+            other => other,
+        };
+        Ok(Write { metadata: self.checked_metadata(write.metadata)?, mutation, expiry, ..write })
+    }
+
+    fn checked_value(&self, value: Json) -> Result<Json> {
+        self.store.limits.check_value_size(value.len())?;
+        Ok(value)
+    }
+
+    fn checked_metadata(&self, metadata: Option<Json>) -> Result<Option<Json>> {
+        let Some(metadata) = metadata else { return Ok(None) };
+        if !metadata.is_object() {
+            return Err(Error::invalid("metadata is not an object: give a dict with string keys"));
+        }
+        self.store.limits.check_metadata_size(metadata.len())?;
+        Ok((metadata.as_str() != "{}").then_some(metadata))
+    }
+
+    fn address(&self, key: &str) -> Address {
+        Address { namespace: Arc::clone(&self.namespace), key: key.into() }
+    }
+
+    fn checked_address(&self, key: &str) -> Result<Address> {
+        check_key(key)?;
+        Ok(self.address(key))
+    }
+
+    fn record(&self, row: Row) -> Option<Record> {
+        let details = *row.details?;
+        Some(Record {
+            user_id: Arc::clone(&self.identity.user),
+            namespace: Arc::clone(&self.namespace),
+            key: row.key,
+            value: row.value?,
+            metadata: details.metadata,
+            version: row.version,
+            created_by_agent: details.created_by_agent,
+            updated_by_agent: details.updated_by_agent,
+            last_accessed_by_agent: details.last_accessed_by_agent,
+            access_count: details.access_count,
+            created_at: details.created_at,
+            updated_at: details.updated_at,
+            last_accessed_at: details.last_accessed_at,
+            expires_at: row.expires_at,
+        })
+    }
+
+    fn key_and_value(row: Row) -> Option<(Box<str>, Json)> {
+        Some((row.key, row.value?))
+    }
+
+    fn count_reads(&self, values: &[(Box<str>, Json)]) {
+        if let Some(reads) = &self.reads {
+            reads.record(values.iter().map(|(key, _)| &**key), self.store.clock.now());
+        }
+    }
+
+    fn trace<'a>(&'a self, verb: &'static str, key: &'a str) -> Traced<'a> {
+        Traced::begin(self.observer.as_deref(), &*self.store.clock, verb, &self.namespace, key)
+    }
+
+    /// For verbs that concern no single namespace.
+    fn trace_elsewhere<'a>(&'a self, verb: &'static str, key: &'a str) -> Traced<'a> {
+        Traced::begin(self.observer.as_deref(), &*self.store.clock, verb, "", key)
+    }
+}
+
+impl fmt::Debug for DataStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DataStore")
+            .field("identity", &self.identity)
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}
+
+fn expiry(ttl: Option<Duration>) -> Result<Expiry> {
+    match ttl {
+        None => Ok(Expiry::Default),
+        Some(ttl) if ttl.as_micros() == 0 => {
+            Err(Error::invalid("ttl is not positive: give at least one microsecond, or delete the key"))
+        }
+        Some(ttl) => Ok(Expiry::After(ttl)),
+    }
+}

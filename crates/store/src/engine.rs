@@ -1,0 +1,136 @@
+//! The narrow waist: what an engine must do, and nothing that a store can do above it.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::error::Result;
+use crate::model::{
+    Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
+};
+
+/// An engine's answer. An embedded engine has it at once and hands it over without an allocation; one that waits for a
+/// network hands over a future. Work may start in the call itself, before the first poll.
+#[must_use = "an engine's answer is a future: await it"]
+pub enum Answer<'a, T> {
+    /// The result is here.
+    Ready(Option<Result<T>>),
+    /// The result will come.
+    Pending(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>),
+}
+
+impl<T> Answer<'_, T> {
+    /// An answer that is here already.
+    pub fn ready(result: Result<T>) -> Self {
+        Answer::Ready(Some(result))
+    }
+}
+
+impl<'a, T> Answer<'a, T> {
+    /// An answer that a future will give.
+    pub fn pending(future: impl Future<Output = Result<T>> + Send + 'a) -> Self {
+        Answer::Pending(Box::pin(future))
+    }
+}
+
+// The result is never pinned in place, only handed over.
+impl<T> Unpin for Answer<'_, T> {}
+
+impl<T> Future for Answer<'_, T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Answer::Ready(result) => match result.take() {
+                Some(result) => Poll::Ready(result),
+                None => Poll::Pending,
+            },
+            Answer::Pending(future) => future.as_mut().poll(context),
+        }
+    }
+}
+
+/// Holds an engine still; dropping it lets the engine go on. See [`Engine::suspend`].
+pub trait Suspended {}
+
+/// Keeps records. Object-safe; shared between threads.
+///
+/// # Contract
+/// Names, values, metadata and batch sizes arrive checked: an engine does not look at them again.
+///
+/// - **Users**: nothing crosses from one user to another. No two (user, namespace, key) ever meet, whatever characters
+///   they hold.
+/// - **Atomicity**: a batch is applied whole or not at all, and other readers see it whole or not at all. A later write
+///   of a batch sees the earlier ones.
+/// - **Durability**: when `write` or `clear` returns `Ok`, the effect survives what the engine promises to survive. An
+///   error means that nothing was stored, except `Unavailable`, after which the caller cannot know.
+/// - **Versions**: every write that changes a record gives it a version greater than every version that its key ever
+///   had, also across delete, expiry, clear and re-creation.
+/// - **Order**: names come in code point order, which is the order of their UTF-8 bytes.
+/// - **Expiry**: at the instant `expires_at` a record is gone for every verb, as if it had been deleted. Sweeping it away
+///   is housekeeping that nobody can observe but in the change feed. A write to an expired record creates a new one.
+/// - **Snapshots**: one call of `read`, `scan`, `count` or `namespaces` sees one committed state.
+/// - **Reading never writes** and never waits for a writer.
+/// - **Bookkeeping**: a write keeps `created_*` and the access count of a live record, sets `updated_*`, and with an
+///   agent sets `last_accessed_*`. Metadata is merged key by key.
+/// - **Change feed**: every committed write that changed a record, every deletion, expiry and clear of a namespace that
+///   held records appears once, in an order that agrees with the versions.
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// The engine's name as conformance and errors show it, for instance `sqlite`.
+    fn name(&self) -> &'static str;
+
+    /// Whether an answer is always [`Answer::Ready`], so that reading needs no waiting.
+    fn is_inline(&self) -> bool;
+
+    /// Reads some records of `user`: one entry for each address, in that order, `None` where there is no live record.
+    fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>>;
+
+    /// Reads one record. Engines may do this with less ceremony than [`Engine::read`].
+    fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>>;
+
+    /// Reads a page of the live records of a namespace, in order of their keys.
+    fn scan<'a>(
+        &'a self,
+        user: &'a str,
+        namespace: &'a str,
+        range: Range<'a>,
+        view: View,
+        page: PageSize,
+    ) -> Answer<'a, Page<Row>>;
+
+    /// Counts the live records of a namespace whose key starts with `prefix`.
+    fn count<'a>(&'a self, user: &'a str, namespace: &'a str, prefix: &'a str) -> Answer<'a, u64>;
+
+    /// Reads the names of the namespaces that hold a live record.
+    fn namespace_names<'a>(&'a self, user: &'a str, prefix: &'a str) -> Answer<'a, Vec<Box<str>>>;
+
+    /// Reads a page of the namespaces that hold a live record, without reading records.
+    fn namespaces<'a>(&'a self, user: &'a str, range: Range<'a>, page: PageSize) -> Answer<'a, Page<NamespaceStats>>;
+
+    /// Applies a batch; one outcome for each write, in order.
+    ///
+    /// # Errors
+    /// `Conflict` names the first record whose precondition failed; `InvalidArgument` and `TooLarge` come from
+    /// [`crate::mutation::apply`]. In all of these nothing was stored.
+    fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>>;
+
+    /// Removes every record of a namespace in time independent of their number; returns how many live ones there were.
+    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64>;
+
+    /// Adds gathered reads to the records' bookkeeping; those of records that are gone are dropped.
+    fn record_access(&self, accesses: Vec<Access>) -> Answer<'_, ()>;
+
+    /// Reads the change feed of `user` after the position `since` (0: from the beginning), at most `limit` changes.
+    fn changes<'a>(&'a self, user: &'a str, since: Version, limit: usize) -> Answer<'a, Changes>;
+
+    /// Takes one small step of housekeeping (expired and cleared records); `true` where more is left to do.
+    fn maintain(&self) -> Answer<'_, bool>;
+
+    /// Stops everything and lets go of every resource that must not cross a `fork`, until the result is dropped.
+    /// Calls made meanwhile wait. May block.
+    fn suspend(&self) -> Box<dyn Suspended + '_>;
+
+    /// Lets go of everything. Calls made afterwards fail.
+    fn close(&self) -> Answer<'_, ()>;
+}

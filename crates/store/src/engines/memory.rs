@@ -1,0 +1,462 @@
+//! The memory engine: nothing is kept after close. The reference that the other engines are compared with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::clock::{Clock, Timestamp};
+use crate::engine::{Answer, Engine, Suspended};
+use crate::error::{Error, Result};
+use crate::json::Json;
+use crate::limits::Limits;
+use crate::model::{
+    Access, Address, Batch, Change, ChangeKind, Changes, Details, NamespaceStats, Outcome, Page, PageSize, Range, Row,
+    Version, View,
+};
+use crate::mutation::{Effect, Present, apply};
+use crate::store::Options;
+
+/// Keeps everything in ordered maps under one lock.
+#[derive(Debug)]
+pub struct MemoryEngine {
+    state: Mutex<State>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    changes_kept: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    users: BTreeMap<Box<str>, User>,
+    closed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct User {
+    namespaces: BTreeMap<Box<str>, Namespace>,
+    last_version: Version,
+    changes: BTreeMap<Version, Change>,
+}
+
+#[derive(Clone, Debug)]
+struct Namespace {
+    records: BTreeMap<Box<str>, Stored>,
+    agents: BTreeSet<Box<str>>,
+    updated_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    value: Json,
+    version: Version,
+    expires_at: Option<Timestamp>,
+    details: Details,
+}
+
+impl Stored {
+    fn is_live(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+
+    fn row(&self, key: &str, view: View) -> Row {
+        let with_value = view != View::Key;
+        Row {
+            key: key.into(),
+            version: if with_value { self.version } else { 0 },
+            expires_at: self.expires_at.filter(|_| with_value),
+            value: with_value.then(|| self.value.clone()),
+            details: (view == View::Record).then(|| Box::new(self.details.clone())),
+        }
+    }
+
+    fn bytes(&self, key: &str) -> u64 {
+        let metadata = match self.details.metadata.as_str() {
+            "{}" => 0,
+            metadata => metadata.len(),
+        };
+        (key.len() + self.value.len() + metadata) as u64
+    }
+}
+
+impl MemoryEngine {
+    /// An empty engine.
+    pub fn new(options: &Options) -> Self {
+        Self {
+            state: Mutex::default(),
+            clock: Arc::clone(&options.clock),
+            limits: options.limits.clone(),
+            changes_kept: options.changes_kept,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `function` on the user's data and the present moment.
+    fn with_user<R>(&self, user: &str, function: impl FnOnce(&User, Timestamp) -> R) -> Answer<'_, R> {
+        let state = self.state();
+        if state.closed {
+            return Answer::ready(Err(closed()));
+        }
+        let nobody = User::default();
+        Answer::ready(Ok(function(state.users.get(user).unwrap_or(&nobody), self.clock.now())))
+    }
+
+    fn with_user_mut<R>(&self, user: &str, function: impl FnOnce(&mut User, Timestamp) -> Result<R>) -> Answer<'_, R> {
+        let mut state = self.state();
+        if state.closed {
+            return Answer::ready(Err(closed()));
+        }
+        let now = self.clock.now();
+        let user = state.users.entry(user.into()).or_default();
+        let result = function(user, now);
+        let oldest = user.last_version.saturating_sub(self.changes_kept);
+        user.changes = user.changes.split_off(&(oldest + 1));
+        Answer::ready(result)
+    }
+}
+
+fn closed() -> Error {
+    Error::invalid("the store is closed: open it again")
+}
+
+impl User {
+    fn live<'a>(&'a self, namespace: &str, key: &str, now: Timestamp) -> Option<&'a Stored> {
+        self.namespaces.get(namespace)?.records.get(key).filter(|stored| stored.is_live(now))
+    }
+
+    fn live_in<'a>(
+        &'a self,
+        namespace: &str,
+        range: Range<'a>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&'a str, &'a Stored)> {
+        let records = self.namespaces.get(namespace).map(|namespace| in_range(&namespace.records, range));
+        records.into_iter().flatten().filter(move |(_, stored)| stored.is_live(now))
+    }
+
+    fn change(
+        &mut self,
+        kind: ChangeKind,
+        namespace: &str,
+        key: Option<&str>,
+        agent: Option<&str>,
+        at: Timestamp,
+    ) -> Version {
+        self.last_version += 1;
+        let version = self.last_version;
+        let (namespace, key, agent) = (namespace.into(), key.map(Into::into), agent.map(Into::into));
+        self.changes.insert(version, Change { version, kind, namespace, key, agent, at });
+        version
+    }
+
+    fn apply(&mut self, batch: Batch, now: Timestamp, limits: &Limits) -> Result<Vec<Outcome>> {
+        let agent = batch.agent.as_deref();
+        let mut outcomes = Vec::with_capacity(batch.writes.len());
+        for write in &batch.writes {
+            let Address { namespace, key } = &write.address;
+            let before = self.live(namespace, key, now);
+            let present = before.map(|stored| Present {
+                version: stored.version,
+                value: Some(stored.value.as_str()),
+                metadata: Some(stored.details.metadata.as_str()),
+                expires_at: stored.expires_at,
+            });
+            let effect = apply(write, present, now, limits)?;
+            let existed = before.is_some();
+            let before = before.cloned();
+            let outcome = match effect {
+                Effect::Nothing => {
+                    Outcome { existed, version: before.map_or(0, |stored| stored.version), result: None }
+                }
+                Effect::Remove => {
+                    self.remove(namespace, key, now);
+                    self.change(ChangeKind::Delete, namespace, Some(key), agent, now);
+                    Outcome { existed, version: 0, result: None }
+                }
+                Effect::Put(put) => {
+                    // What is still there but expired goes first, so that it appears in the feed.
+                    if before.is_none() {
+                        self.expire(namespace, key, now);
+                    }
+                    let version = self.change(ChangeKind::Set, namespace, Some(key), agent, now);
+                    let stored = next(before, put.value, put.metadata, agent, now);
+                    self.put(namespace, key, Stored { version, expires_at: put.expires_at, ..stored }, agent, now);
+                    Outcome { existed, version, result: put.result }
+                }
+            };
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    fn put(&mut self, namespace: &str, key: &str, stored: Stored, agent: Option<&str>, now: Timestamp) {
+        let entry = self.namespaces.entry(namespace.into()).or_insert_with(|| Namespace {
+            records: BTreeMap::new(),
+            agents: BTreeSet::new(),
+            updated_at: now,
+        });
+        entry.updated_at = now;
+        entry.agents.extend(agent.map(Into::into));
+        entry.records.insert(key.into(), stored);
+    }
+
+    fn has_live(&self, namespace: &str, now: Timestamp) -> bool {
+        self.live_in(namespace, Range::default(), now).next().is_some()
+    }
+
+    fn remove(&mut self, namespace: &str, key: &str, now: Timestamp) {
+        if let Some(entry) = self.namespaces.get_mut(namespace) {
+            entry.records.remove(key);
+            entry.updated_at = now;
+            if entry.records.is_empty() {
+                self.namespaces.remove(namespace);
+            }
+        }
+    }
+
+    /// Removes the record if it is there: its time is up.
+    fn expire(&mut self, namespace: &str, key: &str, now: Timestamp) {
+        if self.namespaces.get(namespace).is_some_and(|entry| entry.records.contains_key(key)) {
+            let updated_at = self.namespaces[namespace].updated_at;
+            self.remove(namespace, key, updated_at);
+            self.change(ChangeKind::Expire, namespace, Some(key), None, now);
+        }
+    }
+}
+
+/// The next state of a record, but for its version and expiry.
+fn next(
+    before: Option<Stored>,
+    value: Option<Json>,
+    metadata: Option<Json>,
+    agent: Option<&str>,
+    now: Timestamp,
+) -> Stored {
+    let writer: Option<Box<str>> = agent.map(Into::into);
+    let before = before.unwrap_or_else(|| Stored {
+        value: Json::from_trusted("null"),
+        version: 0,
+        expires_at: None,
+        details: Details {
+            metadata: Json::from_trusted("{}"),
+            created_by_agent: writer.clone(),
+            updated_by_agent: None,
+            last_accessed_by_agent: None,
+            access_count: 0,
+            created_at: now,
+            updated_at: now,
+            last_accessed_at: None,
+        },
+    });
+    let mut details = before.details;
+    details.metadata = metadata.unwrap_or(details.metadata);
+    details.updated_at = now;
+    details.updated_by_agent.clone_from(&writer);
+    if writer.is_some() {
+        details.last_accessed_at = Some(now);
+        details.last_accessed_by_agent = writer;
+    }
+    Stored { value: value.unwrap_or(before.value), details, ..before }
+}
+
+/// The entries of `map` in `range`.
+fn in_range<'a, V>(map: &'a BTreeMap<Box<str>, V>, range: Range<'a>) -> impl Iterator<Item = (&'a str, &'a V)> {
+    let start = match range.after {
+        Some(after) if after >= range.prefix => Bound::Excluded(after),
+        _ => Bound::Included(range.prefix),
+    };
+    map.range::<str, _>((start, Bound::Unbounded))
+        .map(|(name, value)| (&**name, value))
+        .take_while(move |(name, _)| name.starts_with(range.prefix))
+}
+
+/// Cuts an ordered stream to a page.
+fn page_of<T>(items: impl Iterator<Item = T>, page: PageSize, bytes: impl Fn(&T) -> usize) -> Page<T> {
+    let (mut rows, mut size) = (Vec::new(), 0usize);
+    for item in items {
+        let item_bytes = bytes(&item);
+        if rows.len() >= page.rows || (!rows.is_empty() && size.saturating_add(item_bytes) > page.bytes) {
+            return Page { rows, more: true };
+        }
+        size = size.saturating_add(item_bytes);
+        rows.push(item);
+    }
+    Page { rows, more: false }
+}
+
+impl Engine for MemoryEngine {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn is_inline(&self) -> bool {
+        true
+    }
+
+    fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>> {
+        self.with_user(user, |user, now| {
+            let row = |at: &Address| user.live(&at.namespace, &at.key, now).map(|stored| stored.row(&at.key, view));
+            addresses.iter().map(row).collect()
+        })
+    }
+
+    fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>> {
+        self.with_user(user, |user, now| user.live(namespace, key, now).map(|stored| stored.row(key, view)))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        user: &'a str,
+        namespace: &'a str,
+        range: Range<'a>,
+        view: View,
+        page: PageSize,
+    ) -> Answer<'a, Page<Row>> {
+        self.with_user(user, |user, now| {
+            let rows = user.live_in(namespace, range, now).map(|(key, stored)| stored.row(key, view));
+            page_of(rows, page, |row| row.key.len() + row.value.as_ref().map_or(0, Json::len))
+        })
+    }
+
+    fn count<'a>(&'a self, user: &'a str, namespace: &'a str, prefix: &'a str) -> Answer<'a, u64> {
+        self.with_user(user, |user, now| user.live_in(namespace, Range { prefix, after: None }, now).count() as u64)
+    }
+
+    fn namespace_names<'a>(&'a self, user: &'a str, prefix: &'a str) -> Answer<'a, Vec<Box<str>>> {
+        self.with_user(user, |user, now| {
+            in_range(&user.namespaces, Range { prefix, after: None })
+                .filter(|(name, _)| user.has_live(name, now))
+                .map(|(name, _)| name.into())
+                .collect()
+        })
+    }
+
+    fn namespaces<'a>(&'a self, user: &'a str, range: Range<'a>, page: PageSize) -> Answer<'a, Page<NamespaceStats>> {
+        self.with_user(user, |user, now| {
+            let stats = in_range(&user.namespaces, range).filter(|(name, _)| user.has_live(name, now)).map(
+                |(name, namespace)| {
+                    let live = || user.live_in(name, Range::default(), now);
+                    NamespaceStats {
+                        namespace: name.into(),
+                        records: live().count() as u64,
+                        bytes: live().map(|(key, stored)| stored.bytes(key)).sum(),
+                        agents: namespace.agents.iter().cloned().collect(),
+                        updated_at: namespace.updated_at,
+                    }
+                },
+            );
+            page_of(stats, page, |stats| stats.namespace.len())
+        })
+    }
+
+    fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
+        let user = Arc::clone(&batch.user);
+        self.with_user_mut(&user, |user, now| {
+            if let [_] = batch.writes.as_slice() {
+                return user.apply(batch, now, &self.limits);
+            }
+            // All or nothing: the changes are made on a copy of what the batch touches.
+            let mut copy = User { last_version: user.last_version, ..User::default() };
+            for write in &batch.writes {
+                let name = &*write.address.namespace;
+                if let (false, Some(namespace)) = (copy.namespaces.contains_key(name), user.namespaces.get(name)) {
+                    copy.namespaces.insert(name.into(), namespace.clone());
+                }
+            }
+            let touched: BTreeSet<Arc<str>> =
+                batch.writes.iter().map(|write| Arc::clone(&write.address.namespace)).collect();
+            let outcomes = copy.apply(batch, now, &self.limits)?;
+            for name in touched {
+                match copy.namespaces.remove(&*name) {
+                    Some(namespace) => user.namespaces.insert((&*name).into(), namespace),
+                    None => user.namespaces.remove(&*name),
+                };
+            }
+            user.last_version = copy.last_version;
+            user.changes.append(&mut copy.changes);
+            Ok(outcomes)
+        })
+    }
+
+    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64> {
+        self.with_user_mut(user, |user, now| {
+            let live = user.live_in(namespace, Range::default(), now).count() as u64;
+            if user.namespaces.remove(namespace).is_some() {
+                user.change(ChangeKind::Clear, namespace, None, agent, now);
+            }
+            Ok(live)
+        })
+    }
+
+    fn record_access(&self, accesses: Vec<Access>) -> Answer<'_, ()> {
+        let mut state = self.state();
+        if state.closed {
+            return Answer::ready(Err(closed()));
+        }
+        for access in accesses {
+            let namespace =
+                state.users.get_mut(&*access.user).and_then(|user| user.namespaces.get_mut(&*access.address.namespace));
+            let Some(namespace) = namespace else { continue };
+            let Some(stored) = namespace.records.get_mut(&access.address.key) else { continue };
+            let details = &mut stored.details;
+            // Reads of an earlier record under the same key died with it.
+            if access.last_at < details.created_at {
+                continue;
+            }
+            details.access_count += access.count;
+            if details.last_accessed_at.is_none_or(|last_at| last_at <= access.last_at) {
+                details.last_accessed_at = Some(access.last_at);
+                details.last_accessed_by_agent = Some((&*access.agent).into());
+            }
+            namespace.agents.insert((&*access.agent).into());
+        }
+        Answer::ready(Ok(()))
+    }
+
+    fn changes<'a>(&'a self, user: &'a str, since: Version, limit: usize) -> Answer<'a, Changes> {
+        self.with_user(user, |user, _| Changes {
+            changes: user
+                .changes
+                .range((Bound::Excluded(since), Bound::Unbounded))
+                .map(|(_, change)| change)
+                .take(limit)
+                .cloned()
+                .collect(),
+            complete_from: user.changes.first_key_value().map_or(user.last_version, |(version, _)| version - 1),
+        })
+    }
+
+    fn maintain(&self) -> Answer<'_, bool> {
+        let mut state = self.state();
+        let now = self.clock.now();
+        for user in state.users.values_mut() {
+            let expired: Vec<(Box<str>, Box<str>)> = user
+                .namespaces
+                .iter()
+                .flat_map(|(name, namespace)| {
+                    let gone = namespace.records.iter().filter(|(_, stored)| !stored.is_live(now));
+                    gone.map(|(key, _)| (name.clone(), key.clone()))
+                })
+                .collect();
+            for (namespace, key) in expired {
+                user.expire(&namespace, &key, now);
+            }
+        }
+        Answer::ready(Ok(false))
+    }
+
+    fn suspend(&self) -> Box<dyn Suspended + '_> {
+        Box::new(Held(self.state()))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        *self.state() = State { closed: true, ..State::default() };
+        Answer::ready(Ok(()))
+    }
+}
+
+struct Held<'a>(#[allow(dead_code, reason = "held, not read")] MutexGuard<'a, State>);
+
+impl Suspended for Held<'_> {}

@@ -1,0 +1,45 @@
+//! A persistent JSON key-value store for AI agents.
+//!
+//! [`Store`] opens an engine by URL; a [`DataStore`] is one agent's view of it: a user's records in one namespace.
+//!
+//! ```
+//! use agent_data_store::{DataStore, Identity, Json, Options, SetOptions, Store, block_on};
+//!
+//! let store = block_on(Store::open("memory:", Options::default()))?;
+//! let data_store = store.data_store(Identity::new("alice", Some("reader"))?, "default")?;
+//! let value = Json::parse(r#"{"status": "active"}"#, store.limits())?;
+//! block_on(data_store.set("project", value.clone(), SetOptions::default()))?;
+//! assert_eq!(block_on(data_store.get("project"))?, Some(value));
+//! # Ok::<(), agent_data_store::Error>(())
+//! ```
+
+mod access;
+mod blocking;
+mod clock;
+mod data_store;
+mod error;
+mod housekeeping;
+mod json;
+mod json_check;
+mod number;
+mod open;
+mod store;
+mod trace;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+pub mod engine;
+pub mod engines;
+pub mod limits;
+pub mod model;
+pub mod mutation;
+pub mod observe;
+
+pub use blocking::block_on;
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use data_store::{DataStore, Identity, SetOptions};
+pub use error::{Error, ErrorKind, Result, VersionMismatch};
+pub use json::Json;
+pub use limits::Limits;
+pub use open::{default_url, sqlite_url};
+pub use store::{Options, Store, Suspension};

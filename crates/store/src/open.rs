@@ -1,0 +1,59 @@
+//! From a URL to an engine.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::engines::memory::MemoryEngine;
+use crate::error::{Error, Result};
+use crate::store::Options;
+
+const FORMS: &str = "use sqlite:///absolute/path.db or memory:";
+
+/// The URL that is used where none is given: `AGENT_DATA_STORE_URL`, else one SQLite file in the platform's data folder,
+/// which is created if need be.
+///
+/// # Errors
+/// `InvalidArgument` where the platform has no data folder, `Unavailable` where it cannot be created.
+pub fn default_url() -> Result<String> {
+    if let Some(url) = std::env::var("AGENT_DATA_STORE_URL").ok().filter(|url| !url.is_empty()) {
+        return Ok(url);
+    }
+    let folders = directories::ProjectDirs::from("", "", "agent-data-store").ok_or_else(|| {
+        Error::invalid("no home folder to keep a store in: set HOME or AGENT_DATA_STORE_URL, or give a store URL")
+    })?;
+    let folder = folders.data_dir();
+    create_private_folder(folder).map_err(|source| {
+        Error::unavailable(format!("cannot create the folder {}: {source}", folder.display())).caused_by(source)
+    })?;
+    Ok(sqlite_url(&folder.join("store.db")))
+}
+
+/// The `sqlite:` URL of an absolute path.
+pub fn sqlite_url(path: &Path) -> String {
+    use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
+    const RESERVED: &AsciiSet = &CONTROLS.add(b' ').add(b'%').add(b'?').add(b'#');
+    format!("sqlite://{}", percent_encode(path.as_os_str().as_encoded_bytes(), RESERVED))
+}
+
+#[cfg(unix)]
+fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn Engine>> {
+    // A URL may carry a password: messages show its scheme alone.
+    let (scheme, rest) =
+        url.split_once(':').ok_or_else(|| Error::invalid(format!("store URL has no scheme: {FORMS}")))?;
+    match scheme {
+        "memory" if rest.is_empty() => Ok(Arc::new(MemoryEngine::new(options))),
+        "memory" => Err(Error::invalid("store URL memory: takes nothing after the colon")),
+        _ => Err(Error::invalid(format!("store URL scheme {scheme:?} is not known: {FORMS}"))),
+    }
+}
