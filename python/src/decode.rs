@@ -1,0 +1,405 @@
+//! JSON text to Python objects.
+//!
+//! Measured against the parsers at hand, building objects straight from the text with a table of known keys was the
+//! fastest that also keeps integers of any length; the text was checked when it was written, so this only has to be
+//! memory-safe, not a validator, on text that is not JSON.
+
+use std::hash::BuildHasher;
+use std::sync::{Mutex, MutexGuard};
+
+use num_bigint::{BigInt, BigUint, Sign};
+use pyo3::exceptions::PyMemoryError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
+use rustc_hash::FxBuildHasher;
+
+use crate::scan::{Delimiter, find};
+
+/// Why text could not become an object.
+pub(crate) enum DecodeError {
+    /// The text is not JSON: what was stored is damaged.
+    Malformed {
+        /// Byte offset of the trouble.
+        at: usize,
+    },
+    /// Python itself failed, such as by running out of memory.
+    Python(PyErr),
+}
+
+impl From<PyErr> for DecodeError {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+/// The Python object that the JSON in `text` describes. Nesting of any depth is accepted; of equal keys the last wins.
+pub(crate) fn decode<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAny>, DecodeError> {
+    let mut decoder = Decoder { py, text, at: 0, items: Vec::new(), known_keys: None, unescaped: String::new() };
+    decoder.document()
+}
+
+/// A container whose end has not been seen.
+enum Open<'py> {
+    /// Its items are those in `Decoder::items` from `start` on.
+    Array {
+        start: usize,
+    },
+    Object {
+        dict: Bound<'py, PyDict>,
+        key: Bound<'py, PyString>,
+    },
+}
+
+struct Decoder<'py, 't> {
+    py: Python<'py>,
+    text: &'t str,
+    at: usize,
+    /// Items of all open arrays, one after the other, so that a list is made at its exact size.
+    items: Vec<Bound<'py, PyAny>>,
+    known_keys: Option<MutexGuard<'static, KnownKeys>>,
+    unescaped: String,
+}
+
+type Decoded<T> = Result<T, DecodeError>;
+
+impl<'py, 't> Decoder<'py, 't> {
+    /// A loop rather than recursion: the depth of the text then costs heap, never this thread's stack.
+    fn document(&mut self) -> Decoded<Bound<'py, PyAny>> {
+        let mut open: Vec<Open<'py>> = Vec::new();
+        'value: loop {
+            let mut value = match self.next_token() {
+                Some(b'"') => self.string()?.into_any(),
+                Some(b'{') => {
+                    self.at += 1;
+                    let dict = PyDict::new(self.py);
+                    if self.next_token() == Some(b'}') {
+                        self.at += 1;
+                        dict.into_any()
+                    } else {
+                        let key = self.key()?;
+                        open.push(Open::Object { dict, key });
+                        continue 'value;
+                    }
+                }
+                Some(b'[') => {
+                    self.at += 1;
+                    if self.next_token() == Some(b']') {
+                        self.at += 1;
+                        PyList::empty(self.py).into_any()
+                    } else {
+                        open.push(Open::Array { start: self.items.len() });
+                        continue 'value;
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.word("true", PyBool::new(self.py, true).to_owned().into_any())?,
+                Some(b'f') => self.word("false", PyBool::new(self.py, false).to_owned().into_any())?,
+                Some(b'n') => self.word("null", self.py.None().into_bound(self.py))?,
+                _ => return self.malformed(),
+            };
+            // `value` is complete: put it where it belongs, and close what it closes.
+            loop {
+                let Some(container) = open.last_mut() else {
+                    return if self.next_token().is_none() { Ok(value) } else { self.malformed() };
+                };
+                match container {
+                    Open::Array { start } => {
+                        let start = *start;
+                        self.items.push(value);
+                        match self.next_token() {
+                            Some(b',') => {
+                                self.at += 1;
+                                continue 'value;
+                            }
+                            Some(b']') => {
+                                self.at += 1;
+                                value = PyList::new(self.py, self.items.drain(start..))?.into_any();
+                                open.pop();
+                            }
+                            _ => return self.malformed(),
+                        }
+                    }
+                    Open::Object { dict, key } => {
+                        dict.set_item(&*key, value)?;
+                        match self.next_token() {
+                            Some(b',') => {
+                                self.at += 1;
+                                self.next_token();
+                                *key = self.key()?;
+                                continue 'value;
+                            }
+                            Some(b'}') => {
+                                self.at += 1;
+                                value = dict.clone().into_any();
+                                open.pop();
+                            }
+                            _ => return self.malformed(),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn malformed<T>(&self) -> Decoded<T> {
+        Err(DecodeError::Malformed { at: self.at })
+    }
+
+    /// Skips white space and shows the byte after it, without taking it.
+    #[inline(always)]
+    fn next_token(&mut self) -> Option<u8> {
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
+                byte => return byte.copied(),
+            }
+        }
+    }
+
+    fn word(&mut self, word: &str, meaning: Bound<'py, PyAny>) -> Decoded<Bound<'py, PyAny>> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return self.malformed();
+        }
+        self.at += word.len();
+        Ok(meaning)
+    }
+}
+
+impl<'py, 't> Decoder<'py, 't> {
+    fn string(&mut self) -> Decoded<Bound<'py, PyString>> {
+        if let Some(plain) = self.plain_literal()? {
+            return new_string(self.py, plain);
+        }
+        self.unescape()?;
+        new_string(self.py, &self.unescaped)
+    }
+
+    fn key(&mut self) -> Decoded<Bound<'py, PyString>> {
+        if self.text.as_bytes().get(self.at) != Some(&b'"') {
+            return self.malformed();
+        }
+        let plain = self.plain_literal()?;
+        let key = match plain {
+            Some(plain) if plain.len() <= KnownKeys::LONGEST_BYTES && plain.is_ascii() => {
+                if self.known_keys.is_none() {
+                    self.known_keys = KNOWN_KEYS.try_lock().ok();
+                }
+                match &mut self.known_keys {
+                    Some(known) => known.get(self.py, plain)?,
+                    None => new_string(self.py, plain)?,
+                }
+            }
+            Some(plain) => new_string(self.py, plain)?,
+            None => {
+                self.unescape()?;
+                new_string(self.py, &self.unescaped)?
+            }
+        };
+        if self.next_token() != Some(b':') {
+            return self.malformed();
+        }
+        self.at += 1;
+        Ok(key)
+    }
+
+    /// Takes the literal at the opening quote if nothing in it is escaped; otherwise takes nothing.
+    #[inline]
+    fn plain_literal(&mut self) -> Decoded<Option<&'t str>> {
+        let start = self.at + 1;
+        let end = start + find::<Delimiter>(&self.text.as_bytes()[start..]);
+        match self.text.as_bytes().get(end) {
+            Some(b'"') => {
+                self.at = end + 1;
+                Ok(Some(&self.text[start..end]))
+            }
+            Some(_) => Ok(None),
+            None => self.malformed(),
+        }
+    }
+
+    /// Takes the literal at the opening quote into `self.unescaped`.
+    fn unescape(&mut self) -> Decoded<()> {
+        self.unescaped.clear();
+        self.at += 1;
+        loop {
+            let length = find::<Delimiter>(&self.text.as_bytes()[self.at..]);
+            self.unescaped.push_str(&self.text[self.at..self.at + length]);
+            self.at += length;
+            match self.text.as_bytes()[self.at..] {
+                [b'"', ..] => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                [b'\\', escape, ..] => {
+                    self.at += 2;
+                    let character = match escape {
+                        b'"' | b'\\' | b'/' => char::from(escape),
+                        b'n' => '\n',
+                        b't' => '\t',
+                        b'r' => '\r',
+                        b'b' => '\u{8}',
+                        b'f' => '\u{c}',
+                        b'u' => self.code_point()?,
+                        _ => return self.malformed(),
+                    };
+                    self.unescaped.push(character);
+                }
+                _ => return self.malformed(),
+            }
+        }
+    }
+
+    /// Takes the digits after `\u`, and the second half of a surrogate pair.
+    fn code_point(&mut self) -> Decoded<char> {
+        let first = self.hex4()?;
+        let code = if (0xd800..0xdc00).contains(&first) {
+            if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+                return self.malformed();
+            }
+            self.at += 2;
+            let second = self.hex4()?;
+            if !(0xdc00..0xe000).contains(&second) {
+                return self.malformed();
+            }
+            0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)
+        } else {
+            first
+        };
+        char::from_u32(code).ok_or(DecodeError::Malformed { at: self.at })
+    }
+
+    fn hex4(&mut self) -> Decoded<u32> {
+        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        self.at += 4;
+        code.ok_or(DecodeError::Malformed { at: self.at })
+    }
+
+    fn number(&mut self) -> Decoded<Bound<'py, PyAny>> {
+        let bytes = self.text.as_bytes();
+        let start = self.at;
+        let negative = bytes[start] == b'-';
+        let digits = start + usize::from(negative);
+        let mut end = digits;
+        // Wraps on numbers too long for it, which are told by their length below.
+        let mut magnitude: i64 = 0;
+        while let Some(digit @ b'0'..=b'9') = bytes.get(end) {
+            magnitude = magnitude.wrapping_mul(10).wrapping_add(i64::from(digit - b'0'));
+            end += 1;
+        }
+        if end == digits {
+            return self.malformed();
+        }
+        if let Some(b'.' | b'e' | b'E') = bytes.get(end) {
+            while let Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-') = bytes.get(end) {
+                end += 1;
+            }
+            let Ok(number) = self.text[start..end].parse::<f64>() else { return self.malformed() };
+            self.at = end;
+            return Ok(PyFloat::new(self.py, number).into_any());
+        }
+        self.at = end;
+        if end - digits <= 18 {
+            let number = if negative { -magnitude } else { magnitude };
+            return Ok(PyInt::new(self.py, number).into_any());
+        }
+        let sign = if negative { Sign::Minus } else { Sign::Plus };
+        let number = BigInt::from_biguint(sign, parse_digits(&self.text[digits..end]));
+        Ok(number.into_pyobject(self.py)?.into_any())
+    }
+}
+
+/// A number from its decimal digits. Halving makes this as fast as multiplication, where the library's own parser takes
+/// time with the square of the length: minutes for the longest number that a value can hold.
+fn parse_digits(digits: &str) -> BigUint {
+    const SIMPLE_DIGITS: usize = 1_000;
+    // Powers of ten: 10^1000, 10^2000, 10^4000, ...
+    let mut powers = Vec::new();
+    let mut length = SIMPLE_DIGITS;
+    while length < digits.len() {
+        powers.push(match powers.last() {
+            None => BigUint::from(10_u8).pow(SIMPLE_DIGITS as u32),
+            Some(power) => power * power,
+        });
+        length *= 2;
+    }
+    fn parse(digits: &str, powers: &[BigUint]) -> BigUint {
+        match powers.split_last() {
+            Some((power, smaller)) => {
+                let low_digits = SIMPLE_DIGITS << smaller.len();
+                match digits.len().checked_sub(low_digits) {
+                    Some(middle) if middle > 0 => {
+                        let (high, low) = digits.split_at(middle);
+                        parse(high, smaller) * power + parse(low, smaller)
+                    }
+                    _ => parse(digits, smaller),
+                }
+            }
+            None => BigUint::parse_bytes(digits.as_bytes(), 10).unwrap_or_default(),
+        }
+    }
+    parse(digits, &powers)
+}
+
+/// Like `PyString::new`, without its search for the widest character where there is nothing to find.
+#[inline]
+fn new_string<'py>(py: Python<'py>, text: &str) -> Decoded<Bound<'py, PyString>> {
+    // Python keeps one shared object for each single character.
+    if text.len() < 2 || !text.is_ascii() {
+        return Ok(PyString::new(py, text));
+    }
+    let length = ffi::Py_ssize_t::try_from(text.len()).map_err(|_| PyMemoryError::new_err(()))?;
+    // SAFETY: PyUnicode_New returns a new reference or null with an exception set. For a widest character of 127 the
+    // string is ASCII: its data is `length` writable bytes, with a terminating zero already in place, and nobody else
+    // has seen it yet.
+    unsafe {
+        let string = Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_New(length, 127))?;
+        let data = ffi::PyUnicode_DATA(string.as_ptr()).cast::<u8>();
+        data.copy_from_nonoverlapping(text.as_ptr(), text.len());
+        Ok(string.cast_into_unchecked())
+    }
+}
+
+/// Whether `string`, which must be ASCII, equals `text`.
+#[inline]
+fn is_ascii_text(string: &Bound<'_, PyString>, text: &str) -> bool {
+    // SAFETY: `string` is a live string; in an ASCII one the data are `length` bytes that never change.
+    let known = unsafe {
+        let length = usize::try_from(ffi::PyUnicode_GET_LENGTH(string.as_ptr())).unwrap_or_default();
+        std::slice::from_raw_parts(ffi::PyUnicode_DATA(string.as_ptr()).cast::<u8>(), length)
+    };
+    known == text.as_bytes()
+}
+
+/// ASCII keys seen before: records of one kind repeat the same few names, and a reused string has its hash already.
+struct KnownKeys {
+    slots: Vec<Option<(u64, Py<PyString>)>>,
+}
+
+/// Never waited for: whoever finds it taken (a finalizer that runs inside another decode) does without.
+static KNOWN_KEYS: Mutex<KnownKeys> = Mutex::new(KnownKeys { slots: Vec::new() });
+
+impl KnownKeys {
+    const SLOTS: usize = 2_048;
+    const LONGEST_BYTES: usize = 64;
+
+    #[inline]
+    fn get<'py>(&mut self, py: Python<'py>, key: &str) -> Decoded<Bound<'py, PyString>> {
+        if self.slots.is_empty() {
+            self.slots.resize_with(Self::SLOTS, || None);
+        }
+        let hash = FxBuildHasher.hash_one(key);
+        // The high bits are the well-mixed ones.
+        let slot = &mut self.slots[(hash >> 32) as usize % Self::SLOTS];
+        if let Some((known_hash, known)) = slot
+            && *known_hash == hash
+            && is_ascii_text(known.bind(py), key)
+        {
+            return Ok(known.bind(py).clone());
+        }
+        let new = new_string(py, key)?;
+        *slot = Some((hash, new.clone().unbind()));
+        Ok(new)
+    }
+}
