@@ -1,10 +1,13 @@
 //! From a URL to an engine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
 
 use crate::engine::Engine;
 use crate::engines::memory::MemoryEngine;
+use crate::engines::sqlite::{Durability, SqliteEngine, SqliteOptions};
 use crate::error::{Error, Result};
 use crate::store::Options;
 
@@ -53,7 +56,67 @@ pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn 
         url.split_once(':').ok_or_else(|| Error::invalid(format!("store URL has no scheme: {FORMS}")))?;
     match scheme {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryEngine::new(options))),
+        "sqlite" => {
+            let (path, sqlite_options) = parse_sqlite(rest)?;
+            Ok(Arc::new(SqliteEngine::open(&path, &sqlite_options, options)?))
+        }
         "memory" => Err(Error::invalid("store URL memory: takes nothing after the colon")),
         _ => Err(Error::invalid(format!("store URL scheme {scheme:?} is not known: {FORMS}"))),
+    }
+}
+
+fn parse_sqlite(rest: &str) -> Result<(PathBuf, SqliteOptions)> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = path.strip_prefix("//").filter(|path| path.starts_with('/') && path.len() > 1).ok_or_else(|| {
+        Error::invalid("sqlite URL needs an absolute path with three slashes: sqlite:///absolute/path.db")
+    })?;
+    let path = percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|_| Error::invalid("sqlite URL path is not UTF-8 after percent-decoding: rename the file"))?;
+    let mut options = SqliteOptions::default();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        options.durability = match parameter {
+            "durability=full" => Durability::Full,
+            "durability=relaxed" => Durability::Relaxed,
+            _ => {
+                return Err(Error::invalid(format!(
+                    "sqlite URL parameter {parameter:?} is not known: use durability=full or durability=relaxed"
+                )));
+            }
+        };
+    }
+    Ok((PathBuf::from(path.as_ref()), options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block_on;
+
+    #[test]
+    fn a_path_survives_the_url() {
+        for path in ["/tmp/a b.db", "/x/50%?#.db", "/ü/…/데이터.db"] {
+            let url = sqlite_url(Path::new(path));
+            let (parsed, _) = parse_sqlite(url.strip_prefix("sqlite:").expect("scheme")).expect("own URL");
+            assert_eq!(parsed, Path::new(path));
+        }
+    }
+
+    #[test]
+    fn urls_that_cannot_be_opened_say_what_to_write() {
+        for url in [
+            "",
+            "store.db",
+            "sqlite:store.db",
+            "sqlite://store.db",
+            "sqlite:///",
+            "sqlite:///x.db?sync=1",
+            "memory:x",
+            "mysql://user:secret@host/db",
+        ] {
+            let error = block_on(open_engine(url, &Options::default())).expect_err(url);
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");
+            assert!(!error.message().contains("secret"), "{url}");
+        }
     }
 }

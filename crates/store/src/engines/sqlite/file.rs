@@ -1,0 +1,168 @@
+//! The store file: is it ours, which version, and how it comes to be.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::time::Instant;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::connection::{BUSY_DEADLINE, connect_bare};
+use crate::error::{Error, Result};
+
+/// "ADSt" in the header of every store file, at byte 68, so that `file` and others can tell it.
+pub(super) const APPLICATION_ID: u32 = 0x4144_5374;
+
+/// One script for each schema version, in order. Only ever added to.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// Makes sure that `path` is a store file of this version: creates it, migrates it, or says why not.
+/// What is not ours, newer or damaged is left as it is. `already_open`: this process has the file open, so it is known to
+/// be ours, and opening it beside SQLite would drop SQLite's locks (a POSIX rule: closing any descriptor drops them all).
+pub(super) fn prepare(path: &Path, already_open: bool) -> Result<()> {
+    let named = |error: Error| name_file(error, path);
+    if !already_open {
+        match inspect(path).map_err(named)? {
+            Found::Nothing => create(path).map_err(named)?,
+            Found::Empty | Found::Ours => {}
+        }
+    }
+    let mut connection = connect_bare(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(named)?;
+    migrate(&mut connection).map_err(named)?;
+    enter_wal_mode(&connection).map_err(named)
+}
+
+fn name_file(error: Error, path: &Path) -> Error {
+    Error::new(error.kind(), format!("{}: {}", path.display(), error.message())).caused_by(error)
+}
+
+enum Found {
+    Nothing,
+    Empty,
+    Ours,
+}
+
+/// Looks at the header without SQLite, which would recover or checkpoint what may not be ours to touch.
+fn inspect(path: &Path) -> Result<Found> {
+    let mut header = [0u8; 100];
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Error::invalid("this is not a file: give the path of a store file"));
+    }
+    if metadata.len() == 0 {
+        return Ok(Found::Empty);
+    }
+    match file.read_exact(&mut header) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(foreign("it is no database")),
+        Err(error) => return Err(unreadable(error)),
+    }
+    let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if !header.starts_with(b"SQLite format 3\0") {
+        return Err(foreign("it is no SQLite database"));
+    }
+    if number(68) != APPLICATION_ID {
+        return Err(foreign("it is the SQLite database of another program"));
+    }
+    check_version(u64::from(number(60)))?;
+    // With a write-ahead log beside it the file may rightly be shorter than its header says.
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        bytes => u64::from(bytes),
+    };
+    if !has_log && metadata.len() < u64::from(number(28)) * page_bytes {
+        return Err(Error::corrupt("the store file has been cut short: restore it from a backup"));
+    }
+    Ok(Found::Ours)
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::unavailable(format!("the file cannot be read: {error}")).caused_by(error)
+}
+
+fn foreign(what: &str) -> Error {
+    Error::corrupt(format!("this is not an agent data store, {what}: choose another path"))
+}
+
+fn check_version(version: u64) -> Result<()> {
+    if version > MIGRATIONS.len() as u64 {
+        return Err(Error::corrupt(format!(
+            "the store file has schema version {version}, this program knows up to {}: use a newer version of it",
+            MIGRATIONS.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Creates an empty file that only its owner may read: it holds a user's private data.
+fn create(path: &Path) -> Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let created = options.open(path);
+    created.map(drop).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::unavailable("its folder does not exist: create it first").caused_by(error),
+        _ => Error::unavailable(format!("the file cannot be created: {error}")).caused_by(error),
+    })
+}
+
+/// Brings the schema up to date; several processes may do so at once.
+fn migrate(connection: &mut Connection) -> Result<()> {
+    if schema_version(connection)? == MIGRATIONS.len() as u64 {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    // Looked at again now that nobody else can change it.
+    let version = schema_version(&transaction)?;
+    for script in MIGRATIONS.iter().skip(usize::try_from(version).unwrap_or(usize::MAX)) {
+        transaction.execute_batch(script)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u64)?;
+    Ok(transaction.commit()?)
+}
+
+fn schema_version(connection: &Connection) -> Result<u64> {
+    let version: u64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let objects: u64 = connection.query_row("SELECT count(*) FROM sqlite_master", (), |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
+        return Err(foreign("it is the SQLite database of another program"));
+    }
+    check_version(version)?;
+    Ok(version)
+}
+
+/// The mode is kept in the file, so this does something for a new file only.
+fn enter_wal_mode(connection: &Connection) -> Result<()> {
+    let give_up_at = Instant::now() + BUSY_DEADLINE;
+    loop {
+        // Changing the mode needs the file for oneself and does not call the busy handler.
+        let mode: Result<String, _> = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0));
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(_) => {
+                return Err(Error::unavailable(
+                    "this file system cannot share memory between processes, which SQLite's write-ahead log needs: \
+                     use a local disk",
+                ));
+            }
+            Err(error)
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                    && Instant::now() < give_up_at =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The SQLite engine: one file, any number of processes on one machine.
+//!
+//! A read takes an idle connection and runs inline; a write goes through the [`commit_queue`] to the one writing
+//! connection. Where SQLite runs is decided here and nowhere else.
+
+mod checkpointer;
+mod commit_queue;
+mod connection;
+mod failure;
+mod file;
+mod identity;
+mod read;
+mod registry;
+mod write;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rusqlite::Connection;
+
+use self::commit_queue::CommitQueue;
+use self::connection::{Role, abandon, connect};
+use self::writer::{Done, Job, Rules, Writer};
+use crate::clock::Timestamp;
+use crate::engine::{Answer, Engine, Suspended};
+use crate::error::{Error, Result};
+use crate::model::{
+    Access, Address, Batch, ChangeKind, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
+};
+use crate::store::Options;
+
+/// Idle reading connections kept; more are opened while more threads read at once.
+const IDLE_READERS: usize = 8;
+
+/// What an acknowledged write survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Loss of power: every commit waits for the disk.
+    #[default]
+    Full,
+    /// A crash of the process. Loss of power may take the last commits with it, but never damages the file.
+    Relaxed,
+}
+
+/// What a `sqlite:` URL may say beyond the path.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct SqliteOptions {
+    /// What an acknowledged write survives.
+    pub durability: Durability,
+}
+
+/// Keeps records in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteEngine(Arc<Shared>);
+
+pub(crate) struct Shared {
+    path: PathBuf,
+    durability: Durability,
+    rules: Rules,
+    queue: CommitQueue<Job, Done>,
+    /// Held for reading by every call, for writing by whoever closes all connections.
+    connections: RwLock<Connections>,
+}
+
+/// What is open at the moment; everything here is opened again when it is needed.
+#[derive(Default)]
+struct Connections {
+    readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Option<Writer>>,
+    closed: bool,
+}
+
+impl SqliteEngine {
+    /// Opens the store file at `path`, creating it if there is none.
+    ///
+    /// # Errors
+    /// `CorruptStore` for a file that is damaged, not ours or newer than this version; `Unavailable` where it cannot be
+    /// reached. The file is then untouched.
+    pub fn open(path: &Path, sqlite_options: &SqliteOptions, options: &Options) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            path: path.to_owned(),
+            durability: sqlite_options.durability,
+            rules: Rules {
+                clock: Arc::clone(&options.clock),
+                limits: options.limits.clone(),
+                changes_kept: options.changes_kept,
+            },
+            queue: CommitQueue::default(),
+            connections: RwLock::default(),
+        });
+        registry::register(&shared, |already_open| {
+            file::prepare(path, already_open)?;
+            // Kept from here on, so that the file cannot leave WAL mode and its log is not folded up at every call.
+            *lock(&shared.connections().writer) = Some(Writer::open(path, shared.durability)?);
+            Ok(())
+        })?;
+        Ok(Self(shared))
+    }
+
+    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R>) -> Answer<'_, R> {
+        Answer::ready(self.0.read_with(function))
+    }
+
+    fn submit(&self, job: Job) -> Result<Done> {
+        self.0.submit(job)
+    }
+}
+
+impl Shared {
+    fn connections(&self) -> RwLockReadGuard<'_, Connections> {
+        self.connections.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections_mut(&self) -> RwLockWriteGuard<'_, Connections> {
+        self.connections.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R>) -> Result<R> {
+        let connections = self.connections();
+        connections.check_open()?;
+        let idle = lock(&connections.readers).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path, Role::Reader)?,
+        };
+        let result = function(&connection, self.rules.clock.now());
+        let mut readers = lock(&connections.readers);
+        // One that is still in a transaction has failed in an odd way: it is not kept.
+        if readers.len() < IDLE_READERS && connection.is_autocommit() {
+            readers.push(connection);
+        }
+        result
+    }
+
+    fn submit(&self, job: Job) -> Result<Done> {
+        let connections = self.connections();
+        connections.check_open()?;
+        let mut broken = false;
+        let result = self.queue.submit(job, |jobs| {
+            let mut writer = lock(&connections.writer);
+            match self.trusted_writer(&mut writer, &mut broken) {
+                Ok(writer) => writer.run(&jobs, &self.rules),
+                Err(error) => jobs.iter().map(|_| Err(Error::new(error.kind(), error.message()))).collect(),
+            }
+        });
+        drop(connections);
+        if broken {
+            registry::abandon_all(&self.path);
+        }
+        result
+    }
+
+    fn trusted_writer<'w>(&self, slot: &'w mut Option<Writer>, broken: &mut bool) -> Result<&'w Writer> {
+        let writer = match slot {
+            Some(writer) => writer,
+            None => slot.insert(Writer::open(&self.path, self.durability)?),
+        };
+        let checked = writer.check_identity();
+        *broken = checked.is_err();
+        checked.map(|()| &*writer)
+    }
+
+    /// Closes every connection without touching the file: their locks are no longer to be trusted.
+    fn abandon(&self) {
+        let mut connections = self.connections_mut();
+        let Connections { readers, writer, .. } = std::mem::take(&mut *connections);
+        into_inner(readers).into_iter().for_each(abandon);
+        if let Some(writer) = into_inner(writer) {
+            writer.abandon();
+        }
+    }
+}
+
+impl Connections {
+    fn check_open(&self) -> Result<()> {
+        if self.closed {
+            return Err(Error::invalid("the store is closed: open it again"));
+        }
+        Ok(())
+    }
+
+    /// The writer goes last: the last connection of all folds up the log.
+    fn close(&mut self) {
+        lock(&self.readers).clear();
+        *lock(&self.writer) = None;
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteEngine").field("path", &self.path).field("durability", &self.durability).finish()
+    }
+}
+
+/// A panic elsewhere leaves connections in a usable state: SQLite rolls back what was not committed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As in the column `changes.kind`.
+fn kind_to_number(kind: ChangeKind) -> i64 {
+    match kind {
+        ChangeKind::Set => 1,
+        ChangeKind::Delete => 2,
+        ChangeKind::Expire => 3,
+        ChangeKind::Clear => 4,
+    }
+}
+
+fn kind_from_number(number: i64) -> Result<ChangeKind> {
+    Ok(match number {
+        1 => ChangeKind::Set,
+        2 => ChangeKind::Delete,
+        3 => ChangeKind::Expire,
+        4 => ChangeKind::Clear,
+        _ => return Err(Error::corrupt("the change feed holds an unknown kind: restore the file from a backup")),
+    })
+}
+
+fn mismatched() -> Error {
+    Error::corrupt("a write gave the result of another kind of call: report this")
+}
+
+impl Engine for SqliteEngine {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn is_inline(&self) -> bool {
+        true
+    }
+
+    fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>> {
+        self.read_with(|connection, now| {
+            read::snapshot(connection, || read::read(connection, user, addresses, view, now))
+        })
+    }
+
+    fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>> {
+        self.read_with(|connection, now| read::read_one(connection, user, namespace, key, view, now))
+    }
+
+    fn scan<'a>(
+        &'a self,
+        user: &'a str,
+        namespace: &'a str,
+        range: Range<'a>,
+        view: View,
+        page: PageSize,
+    ) -> Answer<'a, Page<Row>> {
+        self.read_with(|connection, now| {
+            read::snapshot(connection, || read::scan(connection, user, namespace, range, view, page, now))
+        })
+    }
+
+    fn count<'a>(&'a self, user: &'a str, namespace: &'a str, prefix: &'a str) -> Answer<'a, u64> {
+        self.read_with(|connection, now| {
+            read::snapshot(connection, || read::count(connection, user, namespace, prefix, now))
+        })
+    }
+
+    fn namespace_names<'a>(&'a self, user: &'a str, prefix: &'a str) -> Answer<'a, Vec<Box<str>>> {
+        self.read_with(|connection, now| {
+            read::snapshot(connection, || read::namespace_names(connection, user, prefix, now))
+        })
+    }
+
+    fn namespaces<'a>(&'a self, user: &'a str, range: Range<'a>, page: PageSize) -> Answer<'a, Page<NamespaceStats>> {
+        self.read_with(|connection, now| {
+            read::snapshot(connection, || read::namespaces(connection, user, range, page, now))
+        })
+    }
+
+    fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
+        Answer::ready(self.submit(Job::Write(batch)).and_then(|done| match done {
+            Done::Outcomes(outcomes) => Ok(outcomes),
+            _ => Err(mismatched()),
+        }))
+    }
+
+    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64> {
+        let job = Job::Clear { user: user.into(), agent: agent.map(Into::into), namespace: namespace.into() };
+        Answer::ready(self.submit(job).and_then(|done| match done {
+            Done::Cleared(count) => Ok(count),
+            _ => Err(mismatched()),
+        }))
+    }
+
+    fn record_access(&self, accesses: Vec<Access>) -> Answer<'_, ()> {
+        Answer::ready(self.submit(Job::RecordAccess(accesses)).map(drop))
+    }
+
+    fn changes<'a>(&'a self, user: &'a str, since: Version, limit: usize) -> Answer<'a, Changes> {
+        self.read_with(|connection, _| read::snapshot(connection, || read::changes(connection, user, since, limit)))
+    }
+
+    fn maintain(&self) -> Answer<'_, bool> {
+        let needed = self.0.read_with(read::needs_sweeping);
+        Answer::ready(match needed {
+            Ok(true) => self.submit(Job::Sweep).and_then(|done| match done {
+                Done::Swept { more } => Ok(more),
+                _ => Err(mismatched()),
+            }),
+            other => other,
+        })
+    }
+
+    fn suspend(&self) -> Box<dyn Suspended + '_> {
+        let mut connections = self.0.connections_mut();
+        connections.close();
+        Box::new(Held(connections))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        let mut connections = self.0.connections_mut();
+        connections.closed = true;
+        connections.close();
+        Answer::ready(Ok(()))
+    }
+}
+
+struct Held<'a>(#[allow(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, Connections>);
+
+impl Suspended for Held<'_> {}

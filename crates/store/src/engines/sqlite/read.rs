@@ -1,0 +1,362 @@
+//! What readers do. Nothing here writes.
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, params};
+
+use super::write::record_bytes;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::json::Json;
+use crate::model::{Address, Change, Changes, Details, NamespaceStats, Page, PageSize, Range, Row, Version, View};
+
+/// Columns of a record for a view, from `records r`.
+fn columns(view: View) -> &'static str {
+    match view {
+        View::Key => "r.expires_at",
+        View::Value => "r.expires_at, r.version, r.value",
+        View::Record => {
+            "r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
+             r.accessed_at, r.accessed_by, a.count, a.last_at, a.last_by"
+        }
+    }
+}
+
+fn join(view: View) -> &'static str {
+    match view {
+        View::Record => "LEFT JOIN accesses a ON a.record_id = r.id",
+        View::Key | View::Value => "",
+    }
+}
+
+/// Runs `function` on one committed state: every statement in it sees the same.
+pub(super) fn snapshot<R>(connection: &Connection, function: impl FnOnce() -> Result<R>) -> Result<R> {
+    connection.prepare_cached("BEGIN")?.execute(())?;
+    let result = function();
+    // It has changed nothing, so how it ends does not matter to the data; a failure shows at the next use.
+    let ended = connection.prepare_cached("COMMIT")?.execute(());
+    let result = result?;
+    ended?;
+    Ok(result)
+}
+
+pub(super) fn read_one(
+    connection: &Connection,
+    user: &str,
+    namespace: &str,
+    key: &str,
+    view: View,
+    now: Timestamp,
+) -> Result<Option<Row>> {
+    let mut statement = connection.prepare_cached(match view {
+        View::Value => {
+            "SELECT r.expires_at, r.version, r.value FROM namespaces n JOIN records r ON r.namespace_id = n.id
+             WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3"
+        }
+        View::Key => {
+            "SELECT r.expires_at FROM namespaces n JOIN records r ON r.namespace_id = n.id
+             WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3"
+        }
+        View::Record => {
+            "SELECT r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
+                 r.accessed_at, r.accessed_by, a.count, a.last_at, a.last_by
+             FROM namespaces n JOIN records r ON r.namespace_id = n.id LEFT JOIN accesses a ON a.record_id = r.id
+             WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3"
+        }
+    })?;
+    let mut rows = statement.query(params![user, namespace, key])?;
+    rows.next()?.map(|row| live_row(row, key, view, now)).transpose().map(Option::flatten)
+}
+
+pub(super) fn read(
+    connection: &Connection,
+    user: &str,
+    addresses: &[Address],
+    view: View,
+    now: Timestamp,
+) -> Result<Vec<Option<Row>>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM records r {} WHERE r.namespace_id = ?1 AND r.key = ?2",
+        columns(view),
+        join(view)
+    ))?;
+    let mut ids: HashMap<&str, Option<i64>> = HashMap::new();
+    let mut rows = Vec::with_capacity(addresses.len());
+    for Address { namespace, key } in addresses {
+        let id = match ids.get(&**namespace) {
+            Some(id) => *id,
+            None => *ids.entry(namespace).or_insert(namespace_id(connection, user, namespace)?),
+        };
+        rows.push(match id {
+            Some(id) => {
+                let mut found = statement.query(params![id, &**key])?;
+                found.next()?.map(|row| live_row(row, key, view, now)).transpose()?.flatten()
+            }
+            None => None,
+        });
+    }
+    Ok(rows)
+}
+
+pub(super) fn scan(
+    connection: &Connection,
+    user: &str,
+    namespace: &str,
+    range: Range<'_>,
+    view: View,
+    page: PageSize,
+    now: Timestamp,
+) -> Result<Page<Row>> {
+    let mut result = Page { rows: Vec::new(), more: false };
+    let Some(id) = namespace_id(connection, user, namespace)? else { return Ok(result) };
+    // Keys alone come from the key index, which does not know of expiry: the few expired records are looked up first.
+    let expired = if view == View::Key { expired_ids(connection, id, now)? } else { HashSet::new() };
+    let columns = if view == View::Key { "r.id" } else { columns(view) };
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {columns}, r.key FROM records r {} WHERE r.namespace_id = ?1 AND r.key >= ?2 ORDER BY r.key",
+        join(view)
+    ))?;
+    let key_column = statement.column_count() - 1;
+    let start = range.after.filter(|after| *after >= range.prefix).unwrap_or(range.prefix);
+    let mut bytes = 0usize;
+    let mut rows = statement.query(params![id, start])?;
+    while let Some(row) = rows.next()? {
+        let key = row.get_ref(key_column)?.as_str().map_err(rusqlite::Error::from)?;
+        if !key.starts_with(range.prefix) {
+            break;
+        }
+        if range.after == Some(key) {
+            continue;
+        }
+        let found = match view {
+            View::Key if expired.contains(&row.get(0)?) => None,
+            View::Key => Some(bare_row(key)),
+            View::Value | View::Record => live_row(row, key, view, now)?,
+        };
+        let Some(found) = found else { continue };
+        let size = key.len() + found.value.as_ref().map_or(0, Json::len);
+        if result.rows.len() >= page.rows || (!result.rows.is_empty() && bytes.saturating_add(size) > page.bytes) {
+            result.more = true;
+            break;
+        }
+        bytes = bytes.saturating_add(size);
+        result.rows.push(found);
+    }
+    Ok(result)
+}
+
+pub(super) fn count(connection: &Connection, user: &str, namespace: &str, prefix: &str, now: Timestamp) -> Result<u64> {
+    let Some(id) = namespace_id(connection, user, namespace)? else { return Ok(0) };
+    let stored: u64 = if prefix.is_empty() {
+        connection.prepare_cached("SELECT records FROM namespaces WHERE id = ?1")?.query_row([id], |row| row.get(0))?
+    } else {
+        match end_of(prefix) {
+            Some(end) => connection
+                .prepare_cached("SELECT count(*) FROM records WHERE namespace_id = ?1 AND key >= ?2 AND key < ?3")?
+                .query_row(params![id, prefix, end], |row| row.get(0))?,
+            None => connection
+                .prepare_cached("SELECT count(*) FROM records WHERE namespace_id = ?1 AND key >= ?2")?
+                .query_row(params![id, prefix], |row| row.get(0))?,
+        }
+    };
+    let expired: u64 = connection
+        .prepare_cached(
+            "SELECT count(*) FROM records INDEXED BY records_by_expiry
+             WHERE expires_at <= ?1 AND namespace_id = ?2 AND substr(key, 1, length(?3)) = ?3",
+        )?
+        .query_row(params![now.as_micros(), id, prefix], |row| row.get(0))?;
+    Ok(stored.saturating_sub(expired))
+}
+
+/// The smallest text above all that start with `prefix`; `None` where there is none.
+fn end_of(prefix: &str) -> Option<String> {
+    let mut chars: Vec<char> = prefix.chars().collect();
+    while let Some(last) = chars.pop() {
+        // UTF-8 orders as code points do; the surrogates between U+D7FF and U+E000 are no characters.
+        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
+        if let Some(next) = next {
+            chars.push(next);
+            return Some(chars.into_iter().collect());
+        }
+    }
+    None
+}
+
+pub(super) fn namespace_names(
+    connection: &Connection,
+    user: &str,
+    prefix: &str,
+    now: Timestamp,
+) -> Result<Vec<Box<str>>> {
+    let expired = expired_sums(connection, now)?;
+    let mut names = Vec::new();
+    let mut statement = connection
+        .prepare_cached("SELECT id, name, records FROM namespaces WHERE user = ?1 AND name >= ?2 ORDER BY name")?;
+    let mut rows = statement.query(params![user, prefix])?;
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        if !name.starts_with(prefix) {
+            break;
+        }
+        let gone = if expired.is_empty() { 0 } else { expired.get(&row.get(0)?).map_or(0, |sums| sums.0) };
+        if row.get::<_, u64>(2)? > gone {
+            names.push(name.into());
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn namespaces(
+    connection: &Connection,
+    user: &str,
+    range: Range<'_>,
+    page: PageSize,
+    now: Timestamp,
+) -> Result<Page<NamespaceStats>> {
+    let expired = expired_sums(connection, now)?;
+    let mut result = Page { rows: Vec::new(), more: false };
+    let mut statement = connection.prepare_cached(
+        "SELECT id, name, records, bytes, updated_at FROM namespaces WHERE user = ?1 AND name >= ?2 ORDER BY name",
+    )?;
+    let mut agents =
+        connection.prepare_cached("SELECT agent FROM namespace_agents WHERE namespace_id = ?1 ORDER BY agent")?;
+    let start = range.after.filter(|after| *after >= range.prefix).unwrap_or(range.prefix);
+    let mut bytes = 0usize;
+    let mut rows = statement.query(params![user, start])?;
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        if !name.starts_with(range.prefix) {
+            break;
+        }
+        let id: i64 = row.get(0)?;
+        let (gone, gone_bytes) = expired.get(&id).copied().unwrap_or_default();
+        let records = row.get::<_, u64>(2)?.saturating_sub(gone);
+        if records == 0 || range.after == Some(name) {
+            continue;
+        }
+        if result.rows.len() >= page.rows || (!result.rows.is_empty() && bytes + name.len() > page.bytes) {
+            result.more = true;
+            break;
+        }
+        bytes += name.len();
+        result.rows.push(NamespaceStats {
+            namespace: name.into(),
+            records,
+            bytes: row.get::<_, u64>(3)?.saturating_sub(gone_bytes),
+            agents: agents.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?,
+            updated_at: Timestamp::from_micros(row.get(4)?),
+        });
+    }
+    Ok(result)
+}
+
+pub(super) fn changes(connection: &Connection, user: &str, since: Version, limit: usize) -> Result<Changes> {
+    let changes = connection
+        .prepare_cached(
+            "SELECT version, kind, namespace, key, agent, at FROM changes WHERE user = ?1 AND version > ?2
+             ORDER BY version LIMIT ?3",
+        )?
+        .query_and_then(params![user, since, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+            Ok(Change {
+                version: row.get(0)?,
+                kind: super::kind_from_number(row.get(1)?)?,
+                namespace: row.get(2)?,
+                key: row.get(3)?,
+                agent: row.get(4)?,
+                at: Timestamp::from_micros(row.get(5)?),
+            })
+        })?
+        .collect::<Result<Vec<_>>>()?;
+    let oldest: Option<Version> = connection
+        .prepare_cached("SELECT min(version) FROM changes WHERE user = ?1")?
+        .query_row([user], |row| row.get(0))?;
+    Ok(Changes { changes, complete_from: oldest.map_or(0, |oldest| oldest.saturating_sub(1)) })
+}
+
+/// Whether there is anything to sweep.
+pub(super) fn needs_sweeping(connection: &Connection, now: Timestamp) -> Result<bool> {
+    Ok(connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM dropped_namespaces) OR EXISTS
+                 (SELECT 1 FROM records r JOIN namespaces n ON n.id = r.namespace_id WHERE r.expires_at <= ?1)",
+        )?
+        .query_row([now.as_micros()], |row| row.get(0))?)
+}
+
+fn namespace_id(connection: &Connection, user: &str, namespace: &str) -> Result<Option<i64>> {
+    let mut statement: CachedStatement<'_> =
+        connection.prepare_cached("SELECT id FROM namespaces WHERE user = ?1 AND name = ?2")?;
+    Ok(statement.query_row(params![user, namespace], |row| row.get(0)).optional()?)
+}
+
+fn expired_ids(connection: &Connection, namespace: i64, now: Timestamp) -> Result<HashSet<i64>> {
+    let ids = connection
+        .prepare_cached(
+            "SELECT id FROM records INDEXED BY records_by_expiry WHERE expires_at <= ?1 AND namespace_id = ?2",
+        )?
+        .query_map(params![now.as_micros(), namespace], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    Ok(ids)
+}
+
+/// Records and bytes that are expired and not swept yet, for each namespace that has any.
+fn expired_sums(connection: &Connection, now: Timestamp) -> Result<HashMap<i64, (u64, u64)>> {
+    let sums = connection
+        .prepare_cached(concat!(
+            "SELECT namespace_id, count(*), sum(",
+            record_bytes!(),
+            ") FROM records INDEXED BY records_by_expiry WHERE expires_at <= ?1 GROUP BY namespace_id"
+        ))?
+        .query_map([now.as_micros()], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
+        .collect::<Result<_, _>>()?;
+    Ok(sums)
+}
+
+fn bare_row(key: &str) -> Row {
+    Row { key: key.into(), version: 0, expires_at: None, value: None, details: None }
+}
+
+/// The row, unless its time is up.
+fn live_row(row: &SqliteRow<'_>, key: &str, view: View, now: Timestamp) -> Result<Option<Row>> {
+    let expires_at = row.get::<_, Option<i64>>(0)?.map(Timestamp::from_micros);
+    if expires_at.is_some_and(|expires_at| expires_at <= now) {
+        return Ok(None);
+    }
+    if view == View::Key {
+        return Ok(Some(bare_row(key)));
+    }
+    let value = Json::from_trusted(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+    let details = if view == View::Record { Some(Box::new(details(row)?)) } else { None };
+    Ok(Some(Row { key: key.into(), version: row.get(1)?, expires_at, value: Some(value), details }))
+}
+
+fn details(row: &SqliteRow<'_>) -> Result<Details> {
+    let metadata: Option<String> = row.get(3)?;
+    let written_at: Option<i64> = row.get(8)?;
+    let read_at: Option<i64> = row.get(11)?;
+    let (accessed_at, accessed_by) =
+        if read_at.is_some() && read_at >= written_at { (read_at, row.get(12)?) } else { (written_at, row.get(9)?) };
+    Ok(Details {
+        metadata: Json::from_trusted(metadata.unwrap_or_else(|| "{}".into())),
+        created_by_agent: row.get(4)?,
+        updated_by_agent: row.get(5)?,
+        last_accessed_by_agent: accessed_by,
+        access_count: row.get::<_, Option<u64>>(10)?.unwrap_or(0),
+        created_at: Timestamp::from_micros(row.get(6)?),
+        updated_at: Timestamp::from_micros(row.get(7)?),
+        last_accessed_at: accessed_at.map(Timestamp::from_micros),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_of;
+
+    #[test]
+    fn the_end_of_a_prefix_is_above_all_that_start_with_it() {
+        assert_eq!(end_of("ab").as_deref(), Some("ac"));
+        assert_eq!(end_of("a\u{D7FF}").as_deref(), Some("a\u{E000}"));
+        assert_eq!(end_of("a\u{10FFFF}").as_deref(), Some("b"));
+        assert_eq!(end_of("\u{10FFFF}"), None);
+    }
+}
