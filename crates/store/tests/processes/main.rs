@@ -1,0 +1,24 @@
+//! What several processes, crashes and full disks do to one store file.
+//!
+//! Worker processes are this test program again, told by an environment variable which part to play.
+
+mod crash;
+mod disk;
+mod fairness;
+mod support;
+
+/// Not a test of its own: the entry of worker processes.
+#[test]
+fn worker() {
+    let Ok(part) = std::env::var(support::PART) else { return };
+    let path = std::path::PathBuf::from(std::env::var_os(support::STORE_PATH).expect("worker needs a store"));
+    match part.as_str() {
+        "fairness" => fairness::work(&path),
+        "crash" => crash::work(&path),
+        "file size limit" => disk::work_under_file_size_limit(&path),
+        "small disk" => disk::work_on_small_disk(&path),
+        part => panic!("unknown part {part}"),
+    }
+    // Without the test harness's closing lines the parent reads only what the worker has said.
+    std::process::exit(0);
+}
