@@ -1,5 +1,7 @@
 //! The store file: what opening accepts, refuses and leaves alone.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::Path;
 
 use agent_data_store::{

@@ -2,6 +2,8 @@
 //!
 //! Worker processes are this test program again, told by an environment variable which part to play.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod crash;
 mod disk;
 mod fairness;
