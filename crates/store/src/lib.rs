@@ -34,6 +34,7 @@ pub mod limits;
 pub mod model;
 pub mod mutation;
 pub mod observe;
+pub mod wire;
 
 pub use blocking::block_on;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
