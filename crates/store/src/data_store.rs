@@ -128,7 +128,7 @@ impl DataStore {
         let result = async {
             check_key(key)?;
             let row = self.read_one(key, View::Record).await?;
-            Ok(row.and_then(|row| self.record(row)))
+            Ok(row.and_then(|row| self.record(Row { key: key.into(), ..row })))
         };
         traced.end(result.await, |record| Seen::value(record.as_ref().map(|record| &record.value)))
     }

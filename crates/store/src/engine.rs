@@ -86,7 +86,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Reads some records of `user`: one entry for each address, in that order, `None` where there is no live record.
     fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>>;
 
-    /// Reads one record. Engines may do this with less ceremony than [`Engine::read`].
+    /// Reads one record; the row's key is left empty, the caller has it. Engines may do this with less ceremony than
+    /// [`Engine::read`].
     fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>>;
 
     /// Reads a page of the live records of a namespace, in order of their keys.

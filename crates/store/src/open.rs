@@ -75,15 +75,19 @@ fn parse_sqlite(rest: &str) -> Result<(PathBuf, SqliteOptions)> {
         .map_err(|_| Error::invalid("sqlite URL path is not UTF-8 after percent-decoding: rename the file"))?;
     let mut options = SqliteOptions::default();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        options.durability = match parameter {
-            "durability=full" => Durability::Full,
-            "durability=relaxed" => Durability::Relaxed,
+        match parameter.split_once('=') {
+            Some(("durability", "full")) => options.durability = Durability::Full,
+            Some(("durability", "relaxed")) => options.durability = Durability::Relaxed,
+            Some(("cache_bytes", bytes)) if bytes.parse::<usize>().is_ok() => {
+                options.cache_bytes = bytes.parse().unwrap_or_default();
+            }
             _ => {
                 return Err(Error::invalid(format!(
-                    "sqlite URL parameter {parameter:?} is not known: use durability=full or durability=relaxed"
+                    "sqlite URL parameter {parameter:?} is not known: use durability=full, durability=relaxed or \
+                     cache_bytes=NUMBER (0 for no cache)"
                 )));
             }
-        };
+        }
     }
     Ok((PathBuf::from(path.as_ref()), options))
 }

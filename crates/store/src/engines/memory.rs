@@ -303,7 +303,7 @@ impl Engine for MemoryEngine {
     }
 
     fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>> {
-        self.with_user(user, |user, now| user.live(namespace, key, now).map(|stored| stored.row(key, view)))
+        self.with_user(user, |user, now| user.live(namespace, key, now).map(|stored| stored.row("", view)))
     }
 
     fn scan<'a>(

@@ -1,16 +1,18 @@
 //! The SQLite engine: one file, any number of processes on one machine.
 //!
-//! A read takes an idle connection and runs inline; a write goes through the [`commit_queue`] to the one writing
-//! connection. Where SQLite runs is decided here and nowhere else.
+//! A read is answered from the [`hot_cache`], or takes an idle connection and runs inline; a write goes through the
+//! [`commit_queue`] to the one writing connection. Where SQLite runs is decided here and nowhere else.
 
 mod checkpointer;
 mod commit_queue;
 mod connection;
 mod failure;
 mod file;
+mod hot_cache;
 mod identity;
 mod read;
 mod registry;
+mod wal_index;
 mod write;
 mod writer;
 
@@ -21,6 +23,8 @@ use rusqlite::Connection;
 
 use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
+use self::hot_cache::{Detached, Found, HotCache, Live};
+use self::wal_index::Anchor;
 use self::writer::{Done, Job, Rules, Writer};
 use crate::clock::Timestamp;
 use crate::engine::{Answer, Engine, Suspended};
@@ -44,12 +48,23 @@ pub enum Durability {
 }
 
 /// What a `sqlite:` URL may say beyond the path.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SqliteOptions {
     /// What an acknowledged write survives.
     pub durability: Durability,
+    /// How much memory the cache of values that were read may take; 0 switches it off. Default 64 MiB.
+    pub cache_bytes: usize,
 }
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self { durability: Durability::Full, cache_bytes: 64 << 20 }
+    }
+}
+
+/// Where the stress test of the cache has passed. Elsewhere reads go without it.
+const CACHE_IS_TRUSTED: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
 
 /// Keeps records in one SQLite file.
 #[derive(Debug)]
@@ -60,6 +75,7 @@ pub(crate) struct Shared {
     durability: Durability,
     rules: Rules,
     queue: CommitQueue<Job, Done>,
+    cache: Option<HotCache>,
     /// Held for reading by every call, for writing by whoever closes all connections.
     connections: RwLock<Connections>,
 }
@@ -69,7 +85,16 @@ pub(crate) struct Shared {
 struct Connections {
     readers: Mutex<Vec<Connection>>,
     writer: Mutex<Option<Writer>>,
+    /// Keeps the memory mapped that the cache looks at; `None` until that was tried.
+    anchor: Mutex<Option<Anchoring>>,
     closed: bool,
+}
+
+/// What came of trying to open an anchor.
+enum Anchoring {
+    Anchored(Anchor),
+    /// Reads go without the cache.
+    Unavailable,
 }
 
 impl SqliteEngine {
@@ -88,6 +113,8 @@ impl SqliteEngine {
                 changes_kept: options.changes_kept,
             },
             queue: CommitQueue::default(),
+            cache: (CACHE_IS_TRUSTED && sqlite_options.cache_bytes > 0)
+                .then(|| HotCache::new(sqlite_options.cache_bytes)),
             connections: RwLock::default(),
         });
         registry::register(&shared, |already_open| {
@@ -134,6 +161,51 @@ impl Shared {
         result
     }
 
+    fn read_value(&self, user: &str, namespace: &str, key: &str) -> Result<Option<Row>> {
+        let found = self.cache.as_ref().map(|cache| (cache, cache.find(user, namespace, key)));
+        let known = match found {
+            Some((_, Found::Hit(known))) => known,
+            Some((cache, Found::Miss(state))) => {
+                let known = self.read_with(|connection, _| read::read_value(connection, user, namespace, key))?;
+                match state {
+                    Some(state) => cache.keep(user, namespace, key, state, known.clone()),
+                    None => self.attach(cache),
+                }
+                known
+            }
+            None => self.read_with(|connection, _| read::read_value(connection, user, namespace, key))?,
+        };
+        let is_live = |live: &Live| live.expires_at.is_none_or(|expires_at| self.rules.clock.now() < expires_at);
+        Ok(known.filter(is_live).map(|Live { value, version, expires_at }| Row {
+            key: Box::default(),
+            version,
+            expires_at,
+            value: Some(value),
+            details: None,
+        }))
+    }
+
+    /// Lets the cache see the state of the database, once for each time that connections are opened.
+    fn attach(&self, cache: &HotCache) {
+        let connections = self.connections();
+        let mut anchor = lock(&connections.anchor);
+        if anchor.is_some() || connections.closed {
+            return;
+        }
+        *anchor = Some(match Anchor::open(&self.path) {
+            Ok(Some(opened)) => {
+                cache.attach(opened.view());
+                Anchoring::Anchored(opened)
+            }
+            Ok(None) | Err(_) => Anchoring::Unavailable,
+        });
+    }
+
+    /// Has the cache let go of the shared memory, which must happen before the connections are closed.
+    fn detach(&self) -> Option<Detached<'_>> {
+        self.cache.as_ref().map(HotCache::detach)
+    }
+
     fn submit(&self, job: Job) -> Result<Done> {
         let connections = self.connections();
         connections.check_open()?;
@@ -141,7 +213,7 @@ impl Shared {
         let result = self.queue.submit(job, |jobs| {
             let mut writer = lock(&connections.writer);
             match self.trusted_writer(&mut writer, &mut broken) {
-                Ok(writer) => writer.run(&jobs, &self.rules),
+                Ok(writer) => writer.run(&jobs, &self.rules, self.cache.as_ref()),
                 Err(error) => jobs.iter().map(|_| Err(Error::new(error.kind(), error.message()))).collect(),
             }
         });
@@ -165,8 +237,12 @@ impl Shared {
     /// Closes every connection without touching the file: their locks are no longer to be trusted.
     fn abandon(&self) {
         let mut connections = self.connections_mut();
-        let Connections { readers, writer, .. } = std::mem::take(&mut *connections);
+        drop(self.detach());
+        let Connections { readers, writer, anchor, .. } = std::mem::take(&mut *connections);
         into_inner(readers).into_iter().for_each(abandon);
+        if let Some(Anchoring::Anchored(anchor)) = into_inner(anchor) {
+            abandon(anchor.into_connection());
+        }
         if let Some(writer) = into_inner(writer) {
             writer.abandon();
         }
@@ -184,6 +260,7 @@ impl Connections {
     /// The writer goes last: the last connection of all folds up the log.
     fn close(&mut self) {
         lock(&self.readers).clear();
+        *lock(&self.anchor) = None;
         *lock(&self.writer) = None;
     }
 }
@@ -243,6 +320,9 @@ impl Engine for SqliteEngine {
     }
 
     fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>> {
+        if view == View::Value {
+            return Answer::ready(self.0.read_value(user, namespace, key));
+        }
         self.read_with(|connection, now| read::read_one(connection, user, namespace, key, view, now))
     }
 
@@ -313,18 +393,23 @@ impl Engine for SqliteEngine {
 
     fn suspend(&self) -> Box<dyn Suspended + '_> {
         let mut connections = self.0.connections_mut();
+        let detached = self.0.detach();
         connections.close();
-        Box::new(Held(connections))
+        Box::new(Held { _detached: detached, _connections: connections })
     }
 
     fn close(&self) -> Answer<'_, ()> {
         let mut connections = self.0.connections_mut();
+        drop(self.0.detach());
         connections.closed = true;
         connections.close();
         Answer::ready(Ok(()))
     }
 }
 
-struct Held<'a>(#[allow(dead_code, reason = "held, not read")] RwLockWriteGuard<'a, Connections>);
+struct Held<'a> {
+    _detached: Option<Detached<'a>>,
+    _connections: RwLockWriteGuard<'a, Connections>,
+}
 
 impl Suspended for Held<'_> {}

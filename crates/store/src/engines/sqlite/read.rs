@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, params};
 
+use super::hot_cache::{Known, Live};
 use super::write::record_bytes;
 use crate::clock::Timestamp;
 use crate::error::Result;
@@ -40,6 +41,21 @@ pub(super) fn snapshot<R>(connection: &Connection, function: impl FnOnce() -> Re
     Ok(result)
 }
 
+/// What `get` wants of one record, whether its time is up or not.
+pub(super) fn read_value(connection: &Connection, user: &str, namespace: &str, key: &str) -> Result<Known> {
+    let mut statement = connection.prepare_cached(
+        "SELECT r.expires_at, r.version, r.value FROM namespaces n JOIN records r ON r.namespace_id = n.id
+         WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3",
+    )?;
+    let mut rows = statement.query(params![user, namespace, key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Live {
+        value: Json::from_trusted(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?),
+        version: row.get(1)?,
+        expires_at: row.get::<_, Option<i64>>(0)?.map(Timestamp::from_micros),
+    }))
+}
+
 pub(super) fn read_one(
     connection: &Connection,
     user: &str,
@@ -48,24 +64,14 @@ pub(super) fn read_one(
     view: View,
     now: Timestamp,
 ) -> Result<Option<Row>> {
-    let mut statement = connection.prepare_cached(match view {
-        View::Value => {
-            "SELECT r.expires_at, r.version, r.value FROM namespaces n JOIN records r ON r.namespace_id = n.id
-             WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3"
-        }
-        View::Key => {
-            "SELECT r.expires_at FROM namespaces n JOIN records r ON r.namespace_id = n.id
-             WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3"
-        }
-        View::Record => {
-            "SELECT r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
-                 r.accessed_at, r.accessed_by, a.count, a.last_at, a.last_by
-             FROM namespaces n JOIN records r ON r.namespace_id = n.id LEFT JOIN accesses a ON a.record_id = r.id
-             WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3"
-        }
-    })?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {} FROM namespaces n JOIN records r ON r.namespace_id = n.id {}
+         WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3",
+        columns(view),
+        join(view)
+    ))?;
     let mut rows = statement.query(params![user, namespace, key])?;
-    rows.next()?.map(|row| live_row(row, key, view, now)).transpose().map(Option::flatten)
+    rows.next()?.map(|row| live_row(row, "", view, now)).transpose().map(Option::flatten)
 }
 
 pub(super) fn read(

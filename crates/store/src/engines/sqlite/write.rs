@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::hot_cache::{Known, Live};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::json::Json;
@@ -55,18 +56,25 @@ struct Found {
     value: Option<String>,
 }
 
-/// Applies `batch`; after an error the transaction must be rolled back to where it was.
+/// Applies `batch`; after an error the transaction must be rolled back to where it was. Besides the outcomes it returns
+/// what is there after each write, `None` where that was not looked at.
 pub(super) fn apply_batch(
     connection: &Connection,
     batch: &Batch,
     now: Timestamp,
     limits: &Limits,
     changes_kept: u64,
-) -> Result<Vec<Outcome>> {
+) -> Result<(Vec<Outcome>, Vec<Option<Known>>)> {
     let mut writes = UserWrites::begin(connection, &batch.user, batch.agent.as_deref(), now)?;
-    let outcomes = batch.writes.iter().map(|write| writes.apply(write, limits)).collect::<Result<Vec<_>>>()?;
+    let mut outcomes = Vec::with_capacity(batch.writes.len());
+    let mut states = Vec::with_capacity(batch.writes.len());
+    for write in &batch.writes {
+        let (outcome, state) = writes.apply(write, limits)?;
+        outcomes.push(outcome);
+        states.push(state);
+    }
     writes.end(changes_kept)?;
-    Ok(outcomes)
+    Ok((outcomes, states))
 }
 
 /// Drops a namespace's identity; returns how many live records it held.
@@ -204,7 +212,7 @@ impl<'c> UserWrites<'c> {
         Ok(Self { connection, user, agent, now, first_version: last_version, last_version, namespaces: HashMap::new() })
     }
 
-    fn apply(&mut self, write: &Write, limits: &Limits) -> Result<Outcome> {
+    fn apply(&mut self, write: &Write, limits: &Limits) -> Result<(Outcome, Option<Known>)> {
         let Address { namespace, key } = &write.address;
         let found = self.find(namespace, key, write.mutation.reads_value())?;
         let live = found.as_ref().filter(|found| found.expires_at.is_none_or(|expires_at| self.now < expires_at));
@@ -216,14 +224,16 @@ impl<'c> UserWrites<'c> {
         });
         let existed = live.is_some();
         Ok(match apply(write, present, self.now, limits)? {
-            Effect::Nothing => Outcome { existed, version: live.map_or(0, |found| found.version), result: None },
+            Effect::Nothing => {
+                (Outcome { existed, version: live.map_or(0, |found| found.version), result: None }, None)
+            }
             Effect::Remove => {
                 if let Some(found) = live {
                     delete_record(self.connection, found.id)?;
                     self.count(namespace, -1, -found.bytes, true);
                     self.log(ChangeKind::Delete, namespace, Some(key))?;
                 }
-                Outcome { existed, version: 0, result: None }
+                (Outcome { existed, version: 0, result: None }, Some(None))
             }
             Effect::Put(put) => {
                 let version = match live {
@@ -235,7 +245,8 @@ impl<'c> UserWrites<'c> {
                         self.insert(namespace, key, &put)?
                     }
                 };
-                Outcome { existed, version, result: put.result }
+                let state = put.value.map(|value| Some(Live { value, version, expires_at: put.expires_at }));
+                (Outcome { existed, version, result: put.result }, state)
             }
         })
     }

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 
 use super::checkpointer::Checkpointer;
 use super::connection::{Role, abandon, connect};
+use super::hot_cache::{CARRIED_KEYS, HotCache, Known, Written, is_own_commit};
 use super::identity::ShmIdentity;
+use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
 use super::{Durability, read};
 use crate::clock::Clock;
@@ -45,6 +48,8 @@ pub(super) struct Rules {
 pub(super) struct Writer {
     connection: Connection,
     shm: ShmIdentity,
+    /// Up to where the log was written by our last commit.
+    frames: Arc<AtomicU32>,
     /// Stops with the writer.
     _checkpointer: Checkpointer,
 }
@@ -56,13 +61,16 @@ impl Writer {
             Error::unavailable("the system refuses a thread for checkpoints: raise its limit").caused_by(source)
         })?;
         let notify = checkpointer.notifier();
-        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages| {
+        let frames = Arc::new(AtomicU32::new(0));
+        let reported = Arc::clone(&frames);
+        connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+            reported.store(pages.unsigned_abs(), Ordering::Relaxed);
             notify(pages);
             Ok(())
         }))?;
         // The first read opens the `-shm` file.
         connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()))?;
-        Ok(Self { connection, shm: ShmIdentity::of(path), _checkpointer: checkpointer })
+        Ok(Self { connection, shm: ShmIdentity::of(path), frames, _checkpointer: checkpointer })
     }
 
     /// Whether our locks still hold; see [`super::identity`].
@@ -77,17 +85,21 @@ impl Writer {
 
     /// Runs the jobs of a group in one transaction and returns a result for each. A job that fails by itself leaves the
     /// others alone; a failure of the storage fails all.
-    pub(super) fn run(&self, jobs: &[Job], rules: &Rules) -> Vec<Result<Done>> {
-        match self.transact(jobs, rules) {
+    pub(super) fn run(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Vec<Result<Done>> {
+        match self.transact(jobs, rules, cache) {
             Ok(results) => results,
             Err(error) => jobs.iter().map(|_| Err(repeat(&error))).collect(),
         }
     }
 
-    fn transact(&self, jobs: &[Job], rules: &Rules) -> Result<Vec<Result<Done>>> {
+    fn transact(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Result<Vec<Result<Done>>> {
         let connection = &self.connection;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
-        let results = self.run_each(jobs, rules).and_then(|results| {
+        // From here to the commit nobody else can change the state.
+        let view = cache.and_then(HotCache::view);
+        let before = view.and_then(HeaderView::read);
+        let mut written = before.map(|_| Vec::new());
+        let results = self.run_each(jobs, rules, &mut written).and_then(|results| {
             connection.prepare_cached("COMMIT")?.execute(())?;
             Ok(results)
         });
@@ -95,15 +107,24 @@ impl Writer {
             // A rollback cannot fail but for a broken connection, which the next use reports.
             let _ = connection.execute_batch("ROLLBACK");
         }
+        if let (Ok(_), Some(cache), Some(before), Some(written)) = (&results, cache, before, written)
+            && let Some(after) = view.and_then(HeaderView::read)
+            && is_own_commit(&before, &after, self.frames.load(Ordering::Relaxed))
+        {
+            cache.carry(before, after, &written);
+        }
         results
     }
 
-    fn run_each(&self, jobs: &[Job], rules: &Rules) -> Result<Vec<Result<Done>>> {
+    /// Collects in `written` what the jobs do to keys, or makes it `None` where that cannot be told key by key.
+    fn run_each(&self, jobs: &[Job], rules: &Rules, written: &mut Option<Vec<Written>>) -> Result<Vec<Result<Done>>> {
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs {
             let result = match job {
-                Job::Write(batch) if batch.writes.len() > 1 => self.in_savepoint(|| self.run_one(job, rules))?,
-                _ => self.run_one(job, rules),
+                Job::Write(batch) if batch.writes.len() > 1 => {
+                    self.in_savepoint(|| self.run_one(job, rules, written))?
+                }
+                _ => self.run_one(job, rules, written),
             };
             match result {
                 Err(error) if is_storage_failure(&error) => return Err(error),
@@ -124,27 +145,45 @@ impl Writer {
         Ok(result)
     }
 
-    fn run_one(&self, job: &Job, rules: &Rules) -> Result<Done> {
+    fn run_one(&self, job: &Job, rules: &Rules, written: &mut Option<Vec<Written>>) -> Result<Done> {
         let connection = &self.connection;
         // Taken inside the transaction, so that times agree with the order of commits.
         let now = rules.clock.now();
         Ok(match job {
             Job::Write(batch) => {
-                Done::Outcomes(apply_batch(connection, batch, now, &rules.limits, rules.changes_kept)?)
+                let (outcomes, states) = apply_batch(connection, batch, now, &rules.limits, rules.changes_kept)?;
+                note_written(written, batch, states);
+                Done::Outcomes(outcomes)
             }
             Job::Clear { user, agent, namespace } => {
+                *written = None;
                 Done::Cleared(clear(connection, user, agent.as_deref(), namespace, now, rules.changes_kept)?)
             }
             Job::RecordAccess(accesses) => {
                 record_access(connection, accesses)?;
                 Done::Recorded
             }
+            // What is swept was invisible before.
             Job::Sweep => {
                 sweep_expired(connection, now, SWEEP_ROWS, rules.changes_kept)?;
                 sweep_dropped(connection, SWEEP_ROWS, SWEEP_BYTES)?;
                 Done::Swept { more: read::needs_sweeping(connection, now)? }
             }
         })
+    }
+}
+
+/// Adds what a batch has done to its keys.
+fn note_written(written: &mut Option<Vec<Written>>, batch: &Batch, states: Vec<Option<Known>>) {
+    match written {
+        Some(list) if list.len() + states.len() <= CARRIED_KEYS => {
+            list.extend(batch.writes.iter().zip(states).map(|(write, now)| Written {
+                user: Arc::clone(&batch.user),
+                address: write.address.clone(),
+                now,
+            }));
+        }
+        _ => *written = None,
     }
 }
 

@@ -1,0 +1,308 @@
+//! Values that were read before, exactly as fresh as SQLite itself would give them.
+//!
+//! An entry holds as long as the database is in the state in which it was read ([`super::wal_index`]). Each shard keeps
+//! that state for all of its entries: a commit by another process makes them worthless at once. Our own commits tell what
+//! they have changed and carry the shards over to the new state.
+
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::wal_index::{Header, HeaderView};
+use crate::clock::Timestamp;
+use crate::json::Json;
+use crate::model::{Address, Version};
+
+/// Enough that threads rarely meet.
+const SHARDS: usize = 64;
+
+/// What an entry takes beside its texts, about.
+const ENTRY_BYTES: usize = 160;
+
+/// Above this many changed keys a commit lets the shards go: finding out what they hold of them would cost more.
+pub(super) const CARRIED_KEYS: usize = 1_024;
+
+/// A record as `get` wants it.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) value: Json,
+    pub(super) version: Version,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// What is known of a key; `None`: that there is no record.
+pub(super) type Known = Option<Live>;
+
+/// What a look into the cache gives.
+pub(super) enum Found {
+    /// What the database would say at this moment. Its expiry is still to be looked at.
+    Hit(Known),
+    /// Ask the database; then give its answer to [`HotCache::keep`] with this state.
+    Miss(Option<Header>),
+}
+
+/// What a commit of ours has done to one key.
+pub(super) struct Written {
+    pub(super) user: Arc<str>,
+    pub(super) address: Address,
+    /// `None` where only the database knows.
+    pub(super) now: Option<Known>,
+}
+
+pub(super) struct HotCache {
+    hasher: DefaultHashBuilder,
+    shards: Box<[Mutex<Shard>]>,
+}
+
+/// Two generations: what is used moves to the young one; when that is full the old one goes, and the young one takes its
+/// place. What goes has not been used while half of the cache was filled.
+struct Shard {
+    /// `None` while the shared memory is not mapped.
+    view: Option<HeaderView>,
+    state: Option<Header>,
+    young: HashTable<Entry>,
+    old: HashTable<Entry>,
+    young_bytes: usize,
+    generation_bytes: usize,
+}
+
+struct Entry {
+    hash: u64,
+    names: Names,
+    known: Known,
+}
+
+/// User, namespace and key in one allocation. Names hold no NUL, so nothing else spells the same.
+#[derive(PartialEq, Eq)]
+struct Names(Box<str>);
+
+#[derive(Clone, Copy, Hash)]
+struct NamesRef<'a> {
+    user: &'a str,
+    namespace: &'a str,
+    key: &'a str,
+}
+
+impl NamesRef<'_> {
+    fn to_names(self) -> Names {
+        Names([self.user, self.namespace, self.key].join("\0").into())
+    }
+
+    fn is(&self, Names(names): &Names) -> bool {
+        let (user, namespace, key) = (self.user.len(), self.namespace.len(), self.key.len());
+        // The key first: it is what differs.
+        names.len() == user + namespace + key + 2
+            && names.as_bytes()[user + namespace + 2..] == *self.key.as_bytes()
+            && names.as_bytes()[user + 1..][..namespace] == *self.namespace.as_bytes()
+            && names.as_bytes()[..user] == *self.user.as_bytes()
+            && names.as_bytes()[user] == 0
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.names.0.len() + self.known.as_ref().map_or(0, |live| live.value.len())
+    }
+}
+
+impl HotCache {
+    /// A cache of at most `bytes` bytes, which holds nothing until it is attached.
+    pub(super) fn new(bytes: usize) -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                view: None,
+                state: None,
+                young: HashTable::new(),
+                old: HashTable::new(),
+                young_bytes: 0,
+                generation_bytes: bytes / SHARDS / 2,
+            })
+        };
+        Self { hasher: DefaultHashBuilder::default(), shards: (0..SHARDS).map(|_| shard()).collect() }
+    }
+
+    /// From here on the cache may keep what is read. The view must stay valid until [`HotCache::detach`].
+    pub(super) fn attach(&self, view: HeaderView) {
+        for shard in &self.shards {
+            lock(shard).view = Some(view);
+        }
+    }
+
+    /// How the cache sees the state of the database, while it is attached.
+    pub(super) fn view(&self) -> Option<HeaderView> {
+        lock(&self.shards[0]).view
+    }
+
+    /// Forgets everything, the view first of all; nobody gets in while the result lives.
+    pub(super) fn detach(&self) -> Detached<'_> {
+        let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
+        for shard in &mut shards {
+            shard.clear();
+            shard.view = None;
+        }
+        Detached { _shards: shards }
+    }
+
+    #[inline]
+    pub(super) fn find(&self, user: &str, namespace: &str, key: &str) -> Found {
+        let names = NamesRef { user, namespace, key };
+        let hash = self.hasher.hash_one(names);
+        let mut shard = self.shard(hash);
+        let Some(view) = shard.view else { return Found::Miss(None) };
+        if shard.state.is_some_and(|state| still(view, &state))
+            && let Some(known) = shard.find(hash, names)
+        {
+            return Found::Hit(known);
+        }
+        Found::Miss(view.read())
+    }
+
+    /// Keeps what the database said of a key, if it was in the state `before` all the while.
+    pub(super) fn keep(&self, user: &str, namespace: &str, key: &str, before: Header, known: Known) {
+        let names = NamesRef { user, namespace, key };
+        let hash = self.hasher.hash_one(names);
+        let mut shard = self.shard(hash);
+        let before = if mutant(Mutant::HeaderAfterRead) {
+            shard.view.and_then(HeaderView::read).unwrap_or(before)
+        } else {
+            before
+        };
+        if !shard.view.is_some_and(|view| view.is(&before)) {
+            return;
+        }
+        if shard.state != Some(before) {
+            shard.clear();
+            shard.state = Some(before);
+        }
+        shard.insert(Entry { hash, names: names.to_names(), known });
+    }
+
+    /// Carries what was read before a commit of ours over to the state after it. Nobody else may have committed between.
+    pub(super) fn carry(&self, before: Header, after: Header, written: &[Written]) {
+        let hashes: Vec<u64> = written.iter().map(|written| self.hasher.hash_one(written.names())).collect();
+        for (index, shard) in self.shards.iter().enumerate() {
+            let mut shard = lock(shard);
+            // One that was filled in another state clears itself at its next use.
+            if shard.state != Some(before) {
+                continue;
+            }
+            shard.state = Some(after);
+            for (written, hash) in written.iter().zip(&hashes).filter(|(_, hash)| shard_of(**hash) == index) {
+                shard.replace(*hash, written.names(), written.now.clone());
+            }
+        }
+    }
+
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[shard_of(hash)])
+    }
+
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        let bytes = |table: &HashTable<Entry>| table.iter().map(Entry::bytes).sum::<usize>();
+        self.shards.iter().map(lock).map(|shard| bytes(&shard.young) + bytes(&shard.old)).sum()
+    }
+}
+
+/// The top bits; the tables use the others.
+fn shard_of(hash: u64) -> usize {
+    (hash >> (64 - SHARDS.trailing_zeros())) as usize
+}
+
+impl Written {
+    fn names(&self) -> NamesRef<'_> {
+        NamesRef { user: &self.user, namespace: &self.address.namespace, key: &self.address.key }
+    }
+}
+
+impl Shard {
+    #[inline]
+    fn find(&mut self, hash: u64, names: NamesRef<'_>) -> Option<Known> {
+        if let Some(entry) = self.young.find(hash, |entry| names.is(&entry.names)) {
+            return Some(entry.known.clone());
+        }
+        let (entry, _) = self.old.find_entry(hash, |entry| names.is(&entry.names)).ok()?.remove();
+        let known = entry.known.clone();
+        self.insert(entry);
+        Some(known)
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let bytes = entry.bytes();
+        if bytes > self.generation_bytes {
+            return;
+        }
+        if self.young_bytes + bytes > self.generation_bytes {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += bytes;
+        self.young.insert_unique(entry.hash, entry, |entry| entry.hash);
+    }
+
+    fn replace(&mut self, hash: u64, names: NamesRef<'_>, now: Option<Known>) {
+        let removed = match self.young.find_entry(hash, |entry| names.is(&entry.names)) {
+            Ok(found) => {
+                let (entry, _) = found.remove();
+                self.young_bytes -= entry.bytes();
+                Some(entry)
+            }
+            Err(_) => self.old.find_entry(hash, |entry| names.is(&entry.names)).ok().map(|found| found.remove().0),
+        };
+        // What nobody has read is not worth a place.
+        if let (Some(entry), Some(known)) = (removed, now) {
+            self.insert(Entry { known, ..entry });
+        }
+    }
+
+    fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+        self.young_bytes = 0;
+        self.state = None;
+    }
+}
+
+/// See [`HotCache::detach`].
+pub(super) struct Detached<'a> {
+    _shards: Vec<MutexGuard<'a, Shard>>,
+}
+
+/// A panic leaves a shard that is at worst emptier than it could be.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[inline]
+fn still(view: HeaderView, state: &Header) -> bool {
+    mutant(Mutant::NoValidityCheck) || view.is(state)
+}
+
+/// Whether a commit took the database from `before` to `after` by itself: `frames` is what SQLite said that it wrote up to.
+pub(super) fn is_own_commit(before: &Header, after: &Header, frames: u32) -> bool {
+    mutant(Mutant::AnyCommitIsOwn)
+        || (after.change_counter() == before.change_counter().wrapping_add(1) && after.frames() == frames)
+}
+
+/// Deliberate faults, for the stress test to show that it would see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "chosen by tests only")]
+pub(super) enum Mutant {
+    HeaderAfterRead = 1,
+    NoValidityCheck = 2,
+    AnyCommitIsOwn = 3,
+}
+
+#[cfg(test)]
+pub(super) static MUTANT: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+
+#[cfg(test)]
+fn mutant(mutant: Mutant) -> bool {
+    MUTANT.load(std::sync::atomic::Ordering::Relaxed) == mutant as u8
+}
+
+#[cfg(not(test))]
+const fn mutant(_mutant: Mutant) -> bool {
+    false
+}
