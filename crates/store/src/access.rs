@@ -1,7 +1,8 @@
 //! Reads, gathered in memory until housekeeping writes them: reading never waits for a write.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashMap;
 
 use crate::clock::Timestamp;
 use crate::model::{Access, Address};

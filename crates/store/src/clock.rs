@@ -69,7 +69,9 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         // A clock set before 1970 reads as 1970: expiry then errs on the side of keeping records.
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX))
+        // In 64 bits: `as_micros` would divide 128.
+        let micros = elapsed.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(elapsed.subsec_micros()));
+        Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 }
 
