@@ -4,11 +4,26 @@ from __future__ import annotations
 
 
 class DataStoreError(Exception):
-    """Base class of every error that the store raises."""
+    """Base class of every error that the store raises.
+
+    Messages name the thing and the remedy, and never carry a stored value or a token.
+    """
+
+    operation: str | None = None
+    """The verb that failed, where known."""
+
+    namespace: str | None = None
+    """The namespace concerned, where the error is about one record."""
+
+    key: str | None = None
+    """The key concerned, where the error is about one record."""
+
+    retryable: bool = False
+    """Whether the same call may succeed later with nothing changed by the caller."""
 
 
 class InvalidArgumentError(DataStoreError, ValueError):
-    """A name, a value or an option that the call cannot accept."""
+    """A name, a value or an option that the call cannot accept, or a store that is closed."""
 
 
 class NotSerializableError(DataStoreError, TypeError):
@@ -19,5 +34,36 @@ class TooLargeError(DataStoreError, ValueError):
     """A value, its metadata, its nesting or a batch is above its limit."""
 
 
+class ConflictError(DataStoreError):
+    """A precondition did not hold: somebody else wrote first. Read again and retry."""
+
+    expected_version: int | None = None
+    """The version that the call asked for; 0 for "no live record"."""
+
+    actual_version: int | None = None
+    """The version that was there; 0 for "no live record"."""
+
+
+class LeaseHeldError(DataStoreError):
+    """A lease is held by someone else."""
+
+
+class QuotaExceededError(DataStoreError):
+    """The user's share of records or bytes is used up."""
+
+
+class PermissionDeniedError(DataStoreError, PermissionError):
+    """No valid token was given, or the token does not allow the call."""
+
+
+class UnavailableError(DataStoreError, ConnectionError):
+    """The store cannot answer now: busy past its deadline, the disk is full, the server is gone."""
+
+
 class CorruptStoreError(DataStoreError):
-    """The stored data is damaged, or the file is not a store."""
+    """The stored data is damaged, or the file is not a store of this version."""
+
+
+for _class in (DataStoreError, *DataStoreError.__subclasses__()):
+    # Tracebacks show the name under which it is caught.
+    _class.__module__ = "agent_data_store"

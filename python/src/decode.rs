@@ -16,6 +16,9 @@ use rustc_hash::FxBuildHasher;
 
 use crate::scan::{Delimiter, find};
 
+/// From here on, parsing an int takes so long (100 microseconds) that other threads should run meanwhile.
+const SLOW_INT_DIGITS: usize = 10_000;
+
 /// Why text could not become an object.
 pub(crate) enum DecodeError {
     /// The text is not JSON: what was stored is damaged.
@@ -305,7 +308,10 @@ impl<'py, 't> Decoder<'py, 't> {
             return Ok(PyInt::new(self.py, number).into_any());
         }
         let sign = if negative { Sign::Minus } else { Sign::Plus };
-        let number = BigInt::from_biguint(sign, parse_digits(&self.text[digits..end]));
+        let digits = &self.text[digits..end];
+        let is_slow = digits.len() > SLOW_INT_DIGITS;
+        let magnitude = if is_slow { self.py.detach(|| parse_digits(digits)) } else { parse_digits(digits) };
+        let number = BigInt::from_biguint(sign, magnitude);
         Ok(number.into_pyobject(self.py)?.into_any())
     }
 }

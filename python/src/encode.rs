@@ -10,6 +10,9 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use crate::refusal::{Reason, Refusal};
 use crate::scan::push_literal;
 
+/// From here on, turning an int into digits takes so long (100 microseconds) that other threads should run meanwhile.
+const SLOW_INT_BITS: u64 = 16_384;
+
 /// What a caller allows of one value.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
@@ -123,8 +126,11 @@ impl Encoder {
         }
         // `int.__repr__` refuses beyond 4,300 digits (`sys.set_int_max_str_digits`), so it is not asked.
         let big: BigInt = number.extract().map_err(Reason::Python)?;
-        self.room(usize::try_from(big.bits() / 4).unwrap_or(usize::MAX))?;
-        self.raw(&big.to_string())
+        // A bit is 0.301 digits.
+        self.room(usize::try_from(big.bits() / 10 * 3).unwrap_or(usize::MAX))?;
+        let is_slow = big.bits() > SLOW_INT_BITS;
+        let digits = if is_slow { number.py().detach(|| big.to_string()) } else { big.to_string() };
+        self.raw(&digits)
     }
 
     fn float(&mut self, number: &Bound<'_, PyFloat>) -> Result<(), Refusal> {

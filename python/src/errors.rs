@@ -1,5 +1,6 @@
 //! Failures as Python exceptions, in one place.
 
+use agent_data_store::{Error, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -7,44 +8,75 @@ use pyo3::types::PyType;
 use crate::decode::DecodeError;
 use crate::refusal::{Reason, Refusal};
 
-/// Python's class for a kind of failure: they are written in Python, where one can read what they inherit.
-macro_rules! exception {
-    ($py:expr, $name:literal) => {{
-        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-        CLASS.import($py, "agent_data_store._errors", $name)
-    }};
-}
-
-impl Refusal {
-    /// The exception for a refused argument `what`.
-    pub(crate) fn into_py_err(self, py: Python<'_>, what: &str) -> PyErr {
-        let message = self.message(what);
-        let class = match self.into_reason() {
-            Reason::Unsupported { .. } | Reason::UnsupportedKey { .. } => exception!(py, "NotSerializableError"),
-            Reason::TooDeep { .. } | Reason::TooLarge { .. } => exception!(py, "TooLargeError"),
-            Reason::NotFinite { .. } | Reason::LoneSurrogate | Reason::Circular | Reason::Changed => {
-                exception!(py, "InvalidArgumentError")
-            }
-            // The caller's own code raised it: their exception says more than a wrapper.
-            Reason::Python(error) => return error,
-        };
-        class.map_or_else(|error| error, |class| PyErr::from_type(class.clone(), message))
+/// The class for a kind of failure. The classes are written in Python, where one can read what they inherit.
+fn class(py: Python<'_>, kind: ErrorKind) -> PyResult<&Bound<'_, PyType>> {
+    macro_rules! class {
+        ($name:literal) => {{
+            static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+            CLASS.import(py, "agent_data_store._errors", $name)
+        }};
+    }
+    match kind {
+        ErrorKind::InvalidArgument => class!("InvalidArgumentError"),
+        ErrorKind::NotSerializable => class!("NotSerializableError"),
+        ErrorKind::TooLarge => class!("TooLargeError"),
+        ErrorKind::Conflict => class!("ConflictError"),
+        ErrorKind::LeaseHeld => class!("LeaseHeldError"),
+        ErrorKind::QuotaExceeded => class!("QuotaExceededError"),
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => class!("PermissionDeniedError"),
+        ErrorKind::Unavailable => class!("UnavailableError"),
+        ErrorKind::CorruptStore => class!("CorruptStoreError"),
+        _ => class!("DataStoreError"),
     }
 }
 
-impl DecodeError {
-    pub(crate) fn into_py_err(self, py: Python<'_>) -> PyErr {
-        match self {
-            Self::Python(error) => error,
-            Self::Malformed { at } => exception!(py, "CorruptStoreError").map_or_else(
-                |error| error,
-                |class| {
-                    PyErr::from_type(
-                        class.clone(),
-                        format!("stored text is not JSON at byte {at}: restore it from a backup"),
-                    )
-                },
-            ),
+/// The exception for a failed call of the store, with what is known of the place as attributes.
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    let exception = class(py, error.kind()).and_then(|class| {
+        let exception = class.call1((error.message(),))?;
+        exception.setattr("operation", error.operation())?;
+        exception.setattr("namespace", error.namespace())?;
+        exception.setattr("key", error.key())?;
+        exception.setattr("retryable", error.is_retryable())?;
+        if let Some(mismatch) = error.version_mismatch() {
+            exception.setattr("expected_version", mismatch.expected)?;
+            exception.setattr("actual_version", mismatch.actual)?;
+        }
+        Ok(exception)
+    });
+    exception.map_or_else(|error| error, PyErr::from_value)
+}
+
+fn raise_new(py: Python<'_>, kind: ErrorKind, message: String) -> PyErr {
+    raise(py, &Error::new(kind, message))
+}
+
+pub(crate) fn invalid_argument(py: Python<'_>, message: &str) -> PyErr {
+    raise_new(py, ErrorKind::InvalidArgument, message.to_owned())
+}
+
+/// The exception for an argument that was not encoded; `what` names it.
+pub(crate) fn refused(py: Python<'_>, refusal: Refusal, what: &str) -> PyErr {
+    let message = refusal.message(what);
+    let kind = match refusal.into_reason() {
+        Reason::Unsupported { .. } | Reason::UnsupportedKey { .. } => ErrorKind::NotSerializable,
+        Reason::TooDeep { .. } | Reason::TooLarge { .. } => ErrorKind::TooLarge,
+        Reason::NotFinite { .. } | Reason::LoneSurrogate | Reason::Circular | Reason::Changed => {
+            ErrorKind::InvalidArgument
+        }
+        // The caller's own code raised it: their exception says more than a wrapper.
+        Reason::Python(error) => return error,
+    };
+    raise_new(py, kind, message)
+}
+
+/// The exception for stored text that is not JSON.
+pub(crate) fn undecodable(py: Python<'_>, error: DecodeError, what: &str) -> PyErr {
+    match error {
+        DecodeError::Python(error) => error,
+        DecodeError::Malformed { at } => {
+            let message = format!("{what} is not JSON at byte {at}: restore the store from a backup");
+            raise_new(py, ErrorKind::CorruptStore, message)
         }
     }
 }

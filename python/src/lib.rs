@@ -1,8 +1,15 @@
 //! The native half of the Python package `agent_data_store`.
 
+mod arguments;
+mod bulk;
+mod cli;
+mod data_store;
 mod decode;
 mod encode;
 mod errors;
+mod fork;
+mod items;
+mod records;
 mod refusal;
 mod scan;
 
@@ -10,20 +17,41 @@ mod scan;
 // The conversions read containers in place, which is sound only while no other thread runs Python code.
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
+    use agent_data_store::limits::Limits;
     use pyo3::prelude::*;
 
-    use crate::encode::{Limits, encode};
+    #[pymodule_export]
+    use crate::cli::run_program;
+    #[pymodule_export]
+    use crate::data_store::{PreparedWrite, PyDataStore, connect};
+    #[pymodule_export]
+    use crate::items::Items;
 
-    /// The compact JSON text of `value`; raises what `set` would raise.
+    /// The compact JSON text of `value`; raises what `set` would raise, with `what` as its name.
     #[pyfunction]
-    #[pyo3(signature = (value, *, depth = 128, size = 16 << 20))]
-    fn to_json(value: &Bound<'_, PyAny>, depth: usize, size: usize) -> PyResult<String> {
-        encode(value, Limits { depth, bytes: size }).map_err(|refusal| refusal.into_py_err(value.py(), "value"))
+    #[pyo3(signature = (value, what = "value"))]
+    fn to_json(value: &Bound<'_, PyAny>, what: &str) -> PyResult<String> {
+        crate::arguments::value(what, value, &Limits::default()).map(|json| json.as_str().to_owned())
     }
 
     /// The object that JSON text describes, as `get` returns it.
     #[pyfunction]
     fn from_json<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-        crate::decode::decode(py, text).map_err(|error| error.into_py_err(py))
+        crate::decode::decode(py, text).map_err(|error| crate::errors::undecodable(py, error, "text"))
+    }
+
+    #[pyfunction]
+    fn before_fork(py: Python<'_>) {
+        crate::fork::before_fork(py);
+    }
+
+    #[pyfunction]
+    fn after_fork(py: Python<'_>) {
+        crate::fork::after_fork(py);
+    }
+
+    #[pyfunction]
+    fn close_all(py: Python<'_>) {
+        crate::fork::close_all(py);
     }
 }

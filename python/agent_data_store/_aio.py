@@ -1,0 +1,183 @@
+"""The verbs as coroutines.
+
+A short read on an engine that answers at once is done in place: handing it to a thread would cost many times as much.
+Everything that may wait for a disk, a lock or a network goes to threads of this module, so that the event loop never
+does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from agent_data_store._model import NamespaceStats, Record
+    from agent_data_store._native import DataStore, Items
+
+_T = TypeVar("_T")
+
+# Writers that arrive together share one disk flush, so more threads mean more writes per second.
+_MOST_THREADS = 64
+
+_lock = threading.Lock()
+_threads: ThreadPoolExecutor | None = None
+
+
+def _forget_threads() -> None:
+    """Threads do not survive a fork: the child starts its own."""
+    global _lock, _threads
+    _lock, _threads = threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget_threads)
+
+
+async def _in_thread(function: Callable[..., _T], *args: Any) -> _T:
+    global _threads
+    with _lock:
+        if _threads is None:
+            _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="agent-data-store")
+        threads = _threads
+    return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
+
+
+class AsyncDataStore:
+    """The verbs of a `DataStore` as coroutines, but for `use_namespace` and `items`; `data_store.aio` makes one.
+
+    Arguments, results and errors are those of the same verb there. What is written is taken from the value when the
+    coroutine starts. A write whose task is cancelled may still be made.
+    """
+
+    __slots__ = ("_sync",)
+
+    def __init__(self, data_store: DataStore) -> None:
+        self._sync = data_store
+
+    @property
+    def user(self) -> str:
+        """The owner of the records."""
+        return self._sync.user
+
+    @property
+    def agent(self) -> str | None:
+        """The agent that reads and writes."""
+        return self._sync.agent
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of this object."""
+        return self._sync.namespace
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value under `key`, or `default` where there is none."""
+        if self._sync._is_inline:
+            return self._sync.get(key, default)
+        return await _in_thread(self._sync.get, key, default)
+
+    async def set(
+        self,
+        key: str,
+        value: Any,
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+        if_version: int | None = None,
+    ) -> None:
+        """Stores `value` under `key`, replacing what is there."""
+        await _in_thread(self._sync._prepare_set(key, value, metadata, ttl=ttl, if_version=if_version).run)
+
+    async def delete(self, key: str) -> bool:
+        """Removes the record under `key`; `True` if a live one was there."""
+        return await _in_thread(self._sync.delete, key)
+
+    async def list_keys(self, prefix: str | None = None) -> list[str]:
+        """All keys that start with `prefix`, sorted by code point; never cut short."""
+        return await _in_thread(self._sync.list_keys, prefix)
+
+    async def list_namespaces(self, prefix: str | None = None) -> list[str]:
+        """The user's namespaces that start with `prefix` and hold a live record, sorted by code point."""
+        return await _in_thread(self._sync.list_namespaces, prefix)
+
+    def use_namespace(self, namespace: str) -> AsyncDataStore:
+        """The same store, user and agent in another namespace; this object is unchanged."""
+        return AsyncDataStore(self._sync.use_namespace(namespace))
+
+    async def get_all(self) -> dict[str, Any]:
+        """All records of the namespace as `{key: value}`, sorted by key; one consistent snapshot."""
+        return await _in_thread(self._sync.get_all)
+
+    async def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The records under `keys` as `{key: value}` in that order, missing ones left out; one consistent snapshot."""
+        return await _in_thread(self._sync.get_many, keys if isinstance(keys, str) else list(keys))
+
+    async def set_many(
+        self,
+        items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Stores all `items`, a dict or an iterable of (key, value), or none; returns how many."""
+        return await _in_thread(self._sync._prepare_set_many(items, metadata, ttl=ttl).run) or 0
+
+    async def delete_many(self, keys: Iterable[str]) -> int:
+        """Removes the records under `keys`, all together; returns how many live ones there were."""
+        return await _in_thread(self._sync.delete_many, keys if isinstance(keys, str) else list(keys))
+
+    async def clear(self) -> int:
+        """Removes every record of the namespace; returns how many live ones there were."""
+        return await _in_thread(self._sync.clear)
+
+    async def get_record(self, key: str) -> Record | None:
+        """The whole record under `key` with its bookkeeping, or `None`."""
+        if self._sync._is_inline:
+            return self._sync.get_record(key)
+        return await _in_thread(self._sync.get_record, key)
+
+    def items(self, prefix: str | None = None, *, page_size: int = 1000) -> AsyncItems:
+        """An asynchronous iterator over (key, value), sorted by key, that never holds the whole namespace."""
+        return AsyncItems(self._sync.items(prefix, page_size=page_size))
+
+    async def count(self, prefix: str | None = None) -> int:
+        """How many live records have a key that starts with `prefix`."""
+        return await _in_thread(self._sync.count, prefix)
+
+    async def namespaces(self) -> list[NamespaceStats]:
+        """Statistics of each of the user's namespaces that hold a live record, sorted by name."""
+        return await _in_thread(self._sync.namespaces)
+
+    async def close(self) -> None:
+        """Writes what is gathered in memory and lets go of the store, also for all other objects on it."""
+        await _in_thread(self._sync.close)
+
+    async def __aenter__(self) -> AsyncDataStore:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
+
+
+class AsyncItems:
+    """An asynchronous iterator over (key, value), from `AsyncDataStore.items`."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+
+    def __aiter__(self) -> AsyncItems:
+        return self
+
+    async def __anext__(self) -> tuple[str, Any]:
+        while (pair := self._items._take()) is None:
+            if not await _in_thread(self._items._fetch):
+                raise StopAsyncIteration
+        return pair

@@ -1,0 +1,57 @@
+"""What the store reports: records and statistics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A whole record. Times are aware, in UTC, and exact to the microsecond."""
+
+    user_id: str
+    """The owner."""
+    namespace: str
+    """The namespace."""
+    key: str
+    """The key."""
+    value: Any
+    """The value."""
+    metadata: dict[str, Any]
+    """What was given as `metadata`, merged over all writes."""
+    version: int
+    """The version of the last write: strictly increasing per key, also across delete and re-create."""
+    created_by_agent: str | None
+    """Who created the record; `None` for an administrator."""
+    updated_by_agent: str | None
+    """Who wrote it last."""
+    last_accessed_by_agent: str | None
+    """Who read or wrote it last."""
+    access_count: int
+    """How often it was read; reads are counted at most 10 seconds late."""
+    created_at: datetime
+    """When it was created."""
+    updated_at: datetime
+    """When it was written last."""
+    last_accessed_at: datetime | None
+    """When an agent read or wrote it last; reads are counted at most 10 seconds late."""
+    expires_at: datetime | None
+    """The instant from which it is gone; `None` for never."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamespaceStats:
+    """One namespace without its records."""
+
+    namespace: str
+    """The name."""
+    records: int
+    """How many live records it holds."""
+    bytes: int
+    """Bytes of the live records' keys, values and metadata, as UTF-8 JSON text."""
+    agents: list[str]
+    """The agents that have written or read here since the namespace came to be, sorted."""
+    updated_at: datetime
+    """When a record here was last written or deleted."""

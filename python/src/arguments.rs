@@ -1,0 +1,138 @@
+//! What Python passes in, checked and with errors that say what to pass instead.
+
+use std::time::Duration;
+
+use agent_data_store::Json;
+use agent_data_store::limits::Limits;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDelta, PyDeltaAccess, PyDict, PyFloat, PyInt, PyString};
+
+use crate::encode::{self, encode};
+use crate::errors::{invalid_argument, refused};
+
+/// The name of the type of `value`, for messages.
+fn type_name(value: &Bound<'_, PyAny>) -> String {
+    value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string())
+}
+
+/// The text of a name: a key, a prefix, a namespace.
+pub(crate) fn text<'a>(what: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let Ok(string) = value.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!("{what} is {}, not str", type_name(value))));
+    };
+    string.to_str().map_err(|_| {
+        invalid_argument(value.py(), &format!("{what} holds a lone surrogate, which UTF-8 cannot hold: replace it"))
+    })
+}
+
+/// The text of a name that may be left out.
+pub(crate) fn optional_text<'a>(what: &str, value: Option<&'a Bound<'_, PyAny>>) -> PyResult<Option<&'a str>> {
+    value.map(|value| text(what, value)).transpose()
+}
+
+/// The keys in any iterable of `str`.
+pub(crate) fn keys(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>() {
+        return Err(PyTypeError::new_err(format!("keys is {}: give a list of keys", type_name(value))));
+    }
+    value.try_iter()?.map(|key| text("key", &key?).map(str::to_owned)).collect()
+}
+
+/// A time to live: seconds, or a `timedelta`.
+pub(crate) fn ttl(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
+    let Some(value) = value else { return Ok(None) };
+    let py = value.py();
+    let not_positive = || invalid_argument(py, "ttl is not positive: give seconds above 0, or delete the key");
+    if let Ok(delta) = value.cast::<PyDelta>() {
+        // A timedelta keeps its sign in the days alone.
+        let days = u64::try_from(delta.get_days()).map_err(|_| not_positive())?;
+        let seconds = u64::try_from(delta.get_seconds()).unwrap_or_default();
+        let micros = u64::try_from(delta.get_microseconds()).unwrap_or_default();
+        return Ok(Some(Duration::from_secs(days * 86_400 + seconds) + Duration::from_micros(micros)));
+    }
+    let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
+    if !is_number || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!(
+            "ttl is {}: give seconds (int or float) or a datetime.timedelta",
+            type_name(value)
+        )));
+    }
+    let seconds: f64 = value.extract().unwrap_or(f64::INFINITY);
+    if seconds <= 0.0 {
+        return Err(not_positive());
+    }
+    Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| {
+        invalid_argument(py, "ttl is not a finite number of seconds: leave it out for a record that stays")
+    })
+}
+
+/// A version to compare with.
+pub(crate) fn if_version(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    let Some(value) = value else { return Ok(None) };
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!("if_version is {}, not int", type_name(value))));
+    }
+    value.extract().map(Some).map_err(|_| {
+        invalid_argument(value.py(), "if_version is not a version: give one of a record, or 0 for \"only if absent\"")
+    })
+}
+
+/// A value as JSON, named `what` in errors.
+pub(crate) fn value(what: &str, value: &Bound<'_, PyAny>, limits: &Limits) -> PyResult<Json> {
+    let limits = encode::Limits { depth: limits.depth, bytes: limits.value_bytes };
+    encode(value, limits).map(Json::from_trusted).map_err(|refusal| refused(value.py(), refusal, what))
+}
+
+/// Metadata as JSON; a dict that says nothing counts as none.
+pub(crate) fn metadata(value: Option<&Bound<'_, PyAny>>, limits: &Limits) -> PyResult<Option<Json>> {
+    let Some(value) = value else { return Ok(None) };
+    let Ok(dict) = value.cast::<PyDict>() else {
+        return Err(PyTypeError::new_err(format!("metadata is {}, not dict", type_name(value))));
+    };
+    if dict.is_empty() {
+        return Ok(None);
+    }
+    let limits = encode::Limits { depth: limits.depth, bytes: limits.metadata_bytes };
+    encode(value, limits)
+        .map(|text| Some(Json::from_trusted(text)))
+        .map_err(|refusal| refused(value.py(), refusal, "metadata"))
+}
+
+/// The pairs of a mapping, or of an iterable of pairs, as `dict` takes them.
+pub(crate) fn items(items: &Bound<'_, PyAny>, limits: &Limits) -> PyResult<Vec<(String, Json)>> {
+    let dict = match items.cast::<PyDict>() {
+        Ok(dict) => dict.clone(),
+        Err(_) => items.py().get_type::<PyDict>().call1((items,))?.cast_into::<PyDict>()?,
+    };
+    // A list of its own, because encoding a value may run Python code that changes the dict.
+    let pairs = dict.items();
+    let encoded = pairs.iter().map(|pair| {
+        let (key, item) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+        let key = text("key", &key)?;
+        Ok((key.to_owned(), value(&format!("value of key {key:?}"), &item, limits)?))
+    });
+    encoded.collect()
+}
+
+/// Rows on a page of `items`.
+pub(crate) fn page_size(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    match value.extract::<usize>() {
+        Ok(rows @ 1..) => Ok(rows),
+        _ if !value.is_instance_of::<PyInt>() => {
+            Err(PyTypeError::new_err(format!("page_size is {}, not int", type_name(value))))
+        }
+        _ => Err(invalid_argument(value.py(), "page_size is not positive: give how many records to read at a time")),
+    }
+}
+
+/// An environment variable; an empty one counts as not set.
+pub(crate) fn environment(py: Python<'_>, variable: &str) -> PyResult<Option<String>> {
+    match std::env::var(variable) {
+        Ok(text) => Ok(Some(text).filter(|text| !text.is_empty())),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(invalid_argument(py, &format!("{variable} is not UTF-8: set it anew or unset it")))
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Every open store of this process, so that a `fork` finds all of them at rest and `exit` finds all of them closed.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
+
+use agent_data_store::{Error, ErrorKind, Options, Result, Store, Suspension, block_on};
+use pyo3::ffi;
+use pyo3::prelude::*;
+
+/// A store that Python holds; the last handle closes it.
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+}
+
+static OPENED: Mutex<Vec<Weak<Opened>>> = Mutex::new(Vec::new());
+
+/// Read while a store is being opened, written from before a fork until after it: no store can slip in between.
+static FORKING: RwLock<()> = RwLock::new(());
+
+thread_local! {
+    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+}
+
+/// What the forking thread holds. The order of the fields is the order in which they are let go.
+struct Held {
+    _suspensions: Vec<Suspension>,
+    _stores: Vec<Arc<Opened>>,
+    _forking: RwLockWriteGuard<'static, ()>,
+}
+
+impl Opened {
+    /// Opens the store at `url`. Call it without the interpreter lock: it waits for a fork that is under way.
+    pub(crate) fn open(url: &str) -> Result<Arc<Self>> {
+        if HELD.with_borrow(Option::is_some) {
+            return Err(Error::new(ErrorKind::Unavailable, "the process is forking: open the store before or after"));
+        }
+        let _no_fork = FORKING.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = Arc::new(Self { store: block_on(Store::open(url, Options::default()))? });
+        let mut all = all_opened();
+        all.retain(|other| other.strong_count() > 0);
+        all.push(Arc::downgrade(&opened));
+        Ok(opened)
+    }
+}
+
+impl Drop for Opened {
+    /// Python drops the last handle wherever its garbage is collected: closing writes to disk, which must not stop the
+    /// other threads of the interpreter.
+    fn drop(&mut self) {
+        let close = || {
+            // What could not be written on the way out was only counted reads; there is nobody left to tell.
+            let _ = block_on(self.store.close());
+        };
+        // SAFETY: the call has no precondition.
+        if unsafe { ffi::PyGILState_Check() } == 1 {
+            Python::attach(|py| py.detach(close));
+        } else {
+            close();
+        }
+    }
+}
+
+fn all_opened() -> MutexGuard<'static, Vec<Weak<Opened>>> {
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn living() -> Vec<Arc<Opened>> {
+    all_opened().iter().filter_map(Weak::upgrade).collect()
+}
+
+/// Brings every store to rest. Without the interpreter lock, since running calls may want it to end.
+pub(crate) fn before_fork(py: Python<'_>) {
+    py.detach(|| {
+        let forking = FORKING.write().unwrap_or_else(PoisonError::into_inner);
+        let stores = living();
+        let suspensions = stores.iter().map(|opened| opened.store.suspend()).collect();
+        HELD.set(Some(Held { _suspensions: suspensions, _stores: stores, _forking: forking }));
+    });
+}
+
+/// Lets every store go on, in the parent as in the child.
+pub(crate) fn after_fork(py: Python<'_>) {
+    py.detach(|| drop(HELD.take()));
+}
+
+/// Closes every store that is still open: at exit objects are not collected, and gathered reads would be lost.
+pub(crate) fn close_all(py: Python<'_>) {
+    py.detach(|| {
+        for opened in living() {
+            let _ = block_on(opened.store.close());
+        }
+    });
+}

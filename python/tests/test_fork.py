@@ -1,0 +1,206 @@
+"""A handle that is used on both sides of a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from agent_data_store import DataStore, connect
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+    # Forking with threads is what is tested here; Python warns of it from 3.12 on.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning"),
+]
+
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """Runs `work` in a forked child and returns its result."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def main() -> None:
+        try:
+            sender.send((True, work()))
+        except BaseException as error:
+            sender.send((False, repr(error)))
+
+    child = context.Process(target=main)
+    child.start()
+    sender.close()
+    assert receiver.poll(60), "the child hangs"
+    succeeded, result = receiver.recv()
+    child.join(60)
+    assert succeeded, result
+    return result
+
+
+@contextmanager
+def busy(work: Callable[[int], None], threads: int) -> Iterator[None]:
+    """Keeps threads at `work`, which gets a number that is never the same, while the block runs."""
+    finished = threading.Event()
+    numbers = iter(range(10**9))
+    failures: list[BaseException] = []
+    worked = threading.Semaphore(0)
+
+    def loop() -> None:
+        try:
+            while not finished.is_set():
+                work(next(numbers))
+                worked.release()
+        except BaseException as error:
+            failures.append(error)
+            worked.release()
+
+    running = [threading.Thread(target=loop) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for _ in range(threads):
+        worked.acquire()
+    try:
+        yield
+    finally:
+        finished.set()
+        for thread in running:
+            thread.join()
+    assert failures == []
+
+
+def integrity(file_url: str) -> str:
+    """What SQLite itself says of the file, asked in another process: a second library in this one breaks locks."""
+    code = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('PRAGMA integrity_check').fetchone()[0])"
+    path = file_url.removeprefix("sqlite://")
+    return subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_parent_and_child_go_on_with_the_same_handle(file_store: DataStore) -> None:
+    file_store.set("parent", 1)
+
+    def child() -> Any:
+        assert file_store.get("parent") == 1
+        file_store.set("child", 2)
+        file_store.use_namespace("other").set("child", 3)
+        return file_store.get_all()
+
+    assert in_child(child) == {"parent": 1, "child": 2}
+    file_store.set("parent", 4)
+    assert file_store.get_all() == {"parent": 4, "child": 2}
+    assert file_store.list_namespaces() == ["default", "other"]
+
+
+def test_forks_while_threads_read_and_write(file_store: DataStore, file_url: str) -> None:
+    acknowledged: dict[str, int] = {}
+
+    def work(number: int) -> None:
+        file_store.set(f"parent:{number}", number)
+        acknowledged[f"parent:{number}"] = number
+        assert file_store.get(f"parent:{number}") == number
+        file_store.list_keys("parent:1")
+
+    def child(turn: int) -> int:
+        for number in range(20):
+            file_store.set(f"child:{turn}:{number}", number)
+            assert file_store.get(f"child:{turn}:{number}") == number
+        assert file_store.get("parent:0") == 0
+        file_store.close()
+        return turn
+
+    with busy(work, threads=4):
+        for turn in range(20):
+            assert in_child(partial(child, turn)) == turn
+            acknowledged.update({f"child:{turn}:{number}": number for number in range(20)})
+    assert file_store.get_all() == acknowledged
+    assert file_store.count() == len(acknowledged)
+    assert integrity(file_url) == "ok"
+
+
+def test_stores_that_are_opened_while_others_fork(file_url: str) -> None:
+    def work(number: int) -> None:
+        with connect(f"{file_url}?durability=relaxed", user=f"user {number % 7}") as mine:
+            mine.set("key", number)
+
+    def child(turn: int) -> int:
+        data_store.set(f"{turn}", turn)
+        return data_store.count()
+
+    with connect(f"{file_url}?durability=relaxed") as data_store, busy(work, threads=3):
+        for turn in range(20):
+            assert in_child(partial(child, turn)) == turn + 1
+
+
+def test_children_of_children(file_store: DataStore) -> None:
+    def grandchild() -> None:
+        file_store.set("grandchild", 1)
+
+    def child() -> None:
+        in_child(grandchild)
+        file_store.set("child", 1)
+
+    in_child(child)
+    assert file_store.get_all() == {"grandchild": 1, "child": 1}
+
+
+def test_a_child_may_write_with_threads_and_coroutines_of_its_own(file_store: DataStore) -> None:
+    async def write() -> None:
+        await asyncio.gather(*(file_store.aio.set(f"{os.getpid() != parent}:{number}", 1) for number in range(20)))
+
+    parent = os.getpid()
+    # Starts the threads of `aio`, which the child does not inherit.
+    asyncio.run(write())
+    in_child(lambda: asyncio.run(write()))
+    assert file_store.count("True:") == file_store.count("False:") == 20
+
+
+def test_an_iterator_goes_on_in_the_child(file_store: DataStore) -> None:
+    file_store.set_many({f"k{number}": number for number in range(10)})
+    pairs = file_store.items(page_size=2)
+    assert next(pairs) == ("k0", 0)
+    assert in_child(lambda: [value for _, value in pairs]) == list(range(1, 10))
+    assert [value for _, value in pairs] == list(range(1, 10))
+
+
+def test_a_store_in_memory_is_a_copy_in_the_child() -> None:
+    with connect("memory:") as data_store:
+        data_store.set("key", "parent")
+
+        def child() -> Any:
+            data_store.set("key", "child")
+            return data_store.get("key")
+
+        assert in_child(child) == "child"
+        assert data_store.get("key") == "parent"
+
+
+def test_a_closed_store_stays_closed_after_a_fork(file_store: DataStore) -> None:
+    file_store.set("key", 1)
+    file_store.close()
+
+    def child() -> str:
+        try:
+            file_store.get("key")
+        except ValueError as error:
+            return str(error)
+        return "no error"
+
+    assert "the store is closed" in in_child(child)
+
+
+def test_many_children_at_once(file_store: DataStore) -> None:
+    context = multiprocessing.get_context("fork")
+    children = [context.Process(target=file_store.set, args=(str(number), number)) for number in range(8)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+        assert child.exitcode == 0
+    assert file_store.get_all() == {str(number): number for number in range(8)}
