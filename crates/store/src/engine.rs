@@ -90,6 +90,13 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// [`Engine::read`].
     fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>>;
 
+    /// What [`Engine::read_one`] would answer for [`View::Value`], if that is at hand without waiting and without a system
+    /// call; `None` where it has to be read.
+    fn peek(&self, user: &str, namespace: &str, key: &str) -> Option<Option<Row>> {
+        let _ = (user, namespace, key);
+        None
+    }
+
     /// Reads a page of the live records of a namespace, in order of their keys.
     fn scan<'a>(
         &'a self,

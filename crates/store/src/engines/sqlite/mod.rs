@@ -23,7 +23,7 @@ use rusqlite::Connection;
 
 use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
-use self::hot_cache::{Detached, Found, HotCache, Live};
+use self::hot_cache::{Detached, Found, HotCache, Known, Live};
 use self::wal_index::Anchor;
 use self::writer::{Done, Job, Rules, Writer};
 use crate::clock::Timestamp;
@@ -175,14 +175,23 @@ impl Shared {
             }
             None => self.read_with(|connection, _| read::read_value(connection, user, namespace, key))?,
         };
-        let is_live = |live: &Live| live.expires_at.is_none_or(|expires_at| self.rules.clock.now() < expires_at);
-        Ok(known.filter(is_live).map(|Live { value, version, expires_at }| Row {
-            key: Box::default(),
-            version,
-            expires_at,
-            value: Some(value),
-            details: None,
-        }))
+        Ok(self.live_row(known))
+    }
+
+    fn peek(&self, user: &str, namespace: &str, key: &str) -> Option<Option<Row>> {
+        match self.cache.as_ref()?.find(user, namespace, key) {
+            Found::Hit(known) => Some(self.live_row(known)),
+            Found::Miss(_) => None,
+        }
+    }
+
+    /// The row, unless its time is up.
+    fn live_row(&self, known: Known) -> Option<Row> {
+        let Live { value, version, expires_at } = known?;
+        if expires_at.is_some_and(|expires_at| expires_at <= self.rules.clock.now()) {
+            return None;
+        }
+        Some(Row { key: Box::default(), version, expires_at, value: Some(value), details: None })
     }
 
     /// Lets the cache see the state of the database, once for each time that connections are opened.
@@ -324,6 +333,10 @@ impl Engine for SqliteEngine {
             return Answer::ready(self.0.read_value(user, namespace, key));
         }
         self.read_with(|connection, now| read::read_one(connection, user, namespace, key, view, now))
+    }
+
+    fn peek(&self, user: &str, namespace: &str, key: &str) -> Option<Option<Row>> {
+        self.0.peek(user, namespace, key)
     }
 
     fn scan<'a>(
