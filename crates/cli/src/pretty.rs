@@ -91,6 +91,8 @@ mod tests {
         let text = r#"{"z":123456789012345678901234567890,"a":1.10,"a":"{\"x\": [1,2]}\\","é":"🦀"}"#;
         let compact: String = pretty(text).replace("\n", "").replace("  ", "").replace("\": ", "\":");
         assert_eq!(compact, text.replace("\": ", "\":"));
+        let string = r#""a\",  {b\\""#;
+        assert_eq!(pretty(string), string);
         assert_eq!(pretty("\"a\u{9b}b\u{202e}c\u{7f}\""), r#""a\u009bb\u202ec\u007f""#);
     }
 }

@@ -10,15 +10,16 @@ use serde_json::Value;
 
 use crate::Ads;
 
-/// Calls the library with a runner that keeps what it is asked for and answers with 42.
-fn asked(args: &[&str]) -> (u8, Option<AgentRequest>) {
-    let request = RefCell::new(None);
+/// Calls the library with a runner that keeps what it is asked for, or why it cannot be, and answers with 42.
+fn asked(args: &[&str]) -> (u8, Option<Result<AgentRequest, String>>) {
+    let asked = RefCell::new(None);
     let args = ["ads", "run"].iter().chain(args).map(OsString::from);
     let code = run(args, &|call| {
-        request.replace(Some(call.request()?));
-        Ok(42)
+        let request = call.request();
+        asked.replace(Some(request.as_ref().map(Clone::clone).map_err(|error| error.message().to_owned())));
+        request.map(|_| 42)
     });
-    (code, request.into_inner())
+    (code, asked.into_inner())
 }
 
 fn agent(ads: &Ads) -> String {
@@ -42,7 +43,7 @@ fn a_runner_gets_everything_with_defaults_filled_in() {
         namespace: "notes".into(),
         trace: false,
     };
-    assert_eq!(request, Some(expected));
+    assert_eq!(request, Some(Ok(expected)));
 
     let globals = ads.file("provide.py", "x = 1\n");
     let input = ads.file("input.json", "\n{\"n\": 12345678901234567890}\n");
@@ -64,7 +65,7 @@ fn a_runner_gets_everything_with_defaults_filled_in() {
         "--tools",
         "{\"a\": []}",
     ]);
-    let request = request.expect("a request");
+    let request = request.expect("a runner was called").expect("a request");
     assert_eq!(code, 42);
     assert_eq!(request.input, "{\"n\": 12345678901234567890}");
     assert_eq!(request.tools, "{\"a\": []}");
@@ -78,22 +79,24 @@ fn a_call_that_cannot_be_never_starts_an_agent() {
     let ads = Ads::new();
     let file = agent(&ads);
     let folder = ads.path().to_str().expect("UTF-8");
-    let calls: &[&[&str]] = &[
-        &["no-such-agent.py"],
-        &[folder],
-        &[&file, "--globals", "no-such-file.py"],
-        &[&file, "--input", "[1]"],
-        &[&file, "--input", "{"],
-        &[&file, "--input", "@no-such-file.json"],
-        &[&file, "--tools", "3"],
-        &[&file, "--input", "-", "--tools", "-"],
-        &[&file, "--agent", ""],
-        &[&file, "--user", ""],
-        &[],
+    let calls: &[(&[&str], &str)] = &[
+        (&["no-such-agent.py"], "no-such-agent.py"),
+        (&[folder], "is a folder"),
+        (&[&file, "--globals", "no-such-file.py"], "no-such-file.py"),
+        (&[&file, "--input", "[1]"], "--input is not a JSON object"),
+        (&[&file, "--input", "{"], "--input: value is not JSON"),
+        (&[&file, "--input", "@no-such-file.json"], "no-such-file.json"),
+        (&[&file, "--tools", "3"], "--tools is not a JSON object"),
+        (&[&file, "--input", "-", "--tools", "-"], "both"),
     ];
-    for args in calls {
+    for (args, names) in calls {
         let (code, request) = asked(args);
-        assert_eq!((code, request), (2, None), "{args:?}");
+        let message = request.expect("a runner was called").expect_err("no request");
+        assert!(code == 2 && message.contains(names), "{args:?}: {code}, {message}");
+    }
+    let calls: &[&[&str]] = &[&[], &[&file, "--agent", ""], &[&file, "--user", ""], &[&file, "--frobnicate"]];
+    for args in calls {
+        assert_eq!(asked(args), (2, None), "{args:?}");
     }
 }
 
