@@ -1,7 +1,7 @@
 //! The SQLite engine: one file, any number of processes on one machine.
 //!
-//! A read is answered from the [`hot_cache`], or takes an idle connection and runs inline; a write goes through the
-//! [`commit_queue`] to the one writing connection. Where SQLite runs is decided here and nowhere else.
+//! A read is answered from the `hot_cache`, or takes an idle connection and runs inline; a write goes through the
+//! `commit_queue` to the one writing connection. Where SQLite runs is decided here and nowhere else.
 
 mod checkpointer;
 mod commit_queue;

@@ -1,0 +1,44 @@
+# `make demo` shows the main job, `make test` checks everything. Both work alone in a fresh clone.
+
+PYTHON_SOURCES := python examples docs bench
+VENV := .venv/bin
+# The extension module can only be loaded by Python; its tests are Python's.
+RUST_TESTS := --workspace --exclude agent-data-store-python
+
+.PHONY: build demo test bench fmt check test-rust test-python clean
+
+build: ## Builds the Python package and the `ads` program into .venv
+	@scripts/prepare python/requirements-build.txt
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(VENV)/maturin develop --quiet --release --locked --manifest-path python/Cargo.toml
+
+demo: build ## Two agents, one store, twice
+	@examples/demo/demo.sh
+
+test: check test-rust test-python ## Everything
+
+check: ## Formatting and lints
+	@scripts/prepare python/requirements-build.txt python/requirements-dev.txt
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets --locked -- --deny warnings
+	$(VENV)/ruff check --quiet $(PYTHON_SOURCES)
+	$(VENV)/ruff format --quiet --check $(PYTHON_SOURCES)
+
+test-rust: ## Units, conformance of every engine, processes, the `ads` program, documentation
+	cargo test --quiet $(RUST_TESTS) --locked
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet $(RUST_TESTS) --no-deps --locked
+
+test-python: build ## The package, its types and stubs, the examples, every block of the docs
+	@scripts/prepare python/requirements-build.txt python/requirements-dev.txt
+	cd python && ../$(VENV)/mypy agent_data_store && ../$(VENV)/python -m mypy.stubtest agent_data_store
+	$(VENV)/python -m pytest python examples docs
+
+bench: ## Our engines against the peers; options in BENCH, for instance BENCH=--quick
+	@bench/run $(BENCH)
+
+fmt: ## Formats everything
+	cargo fmt --all
+	$(VENV)/ruff check --quiet --fix $(PYTHON_SOURCES)
+	$(VENV)/ruff format --quiet $(PYTHON_SOURCES)
+
+clean:
+	rm -rf target .venv bench/.venv
