@@ -26,7 +26,7 @@ from agent_data_store._errors import (
     TooLargeError,
     UnavailableError,
 )
-from agent_data_store._native import DataStore, connect
+from agent_data_store._native import DataStore, __version__, connect
 
 TYPE_CHECKING = False  # Type checkers know better; importing typing would take as long as all the rest.
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ __all__ = [
     "Record",
     "TooLargeError",
     "UnavailableError",
+    "__version__",
     "connect",
     "run_agent",
     "run_agent_async",

@@ -6,10 +6,11 @@ use agent_data_store::Json;
 use agent_data_store::limits::Limits;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDelta, PyDeltaAccess, PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDelta, PyDeltaAccess, PyDict, PyFloat, PyInt, PyList, PyString};
 
 use crate::encode::{self, encode};
-use crate::errors::{invalid_argument, refused};
+use crate::errors::invalid_argument;
+use crate::refusal::Refusal;
 
 /// The name of the type of `value`, for messages.
 fn type_name(value: &Bound<'_, PyAny>) -> String {
@@ -78,41 +79,37 @@ pub(crate) fn if_version(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u6
     })
 }
 
-/// A value as JSON, named `what` in errors.
-pub(crate) fn value(what: &str, value: &Bound<'_, PyAny>, limits: &Limits) -> PyResult<Json> {
-    let limits = encode::Limits { depth: limits.depth, bytes: limits.value_bytes };
-    encode(value, limits).map(Json::from_trusted).map_err(|refusal| refused(value.py(), refusal, what))
+/// A value as JSON.
+pub(crate) fn value(value: &Bound<'_, PyAny>, limits: &Limits) -> Result<Json, Refusal> {
+    encode(value, encode::Limits { depth: limits.depth, bytes: limits.value_bytes }).map(Json::from_trusted)
 }
 
 /// Metadata as JSON; a dict that says nothing counts as none.
-pub(crate) fn metadata(value: Option<&Bound<'_, PyAny>>, limits: &Limits) -> PyResult<Option<Json>> {
-    let Some(value) = value else { return Ok(None) };
-    let Ok(dict) = value.cast::<PyDict>() else {
-        return Err(PyTypeError::new_err(format!("metadata is {}, not dict", type_name(value))));
-    };
-    if dict.is_empty() {
-        return Ok(None);
-    }
+pub(crate) fn metadata(dict: Option<&Bound<'_, PyDict>>, limits: &Limits) -> Result<Option<Json>, Refusal> {
+    let Some(dict) = dict.filter(|dict| !dict.is_empty()) else { return Ok(None) };
     let limits = encode::Limits { depth: limits.depth, bytes: limits.metadata_bytes };
-    encode(value, limits)
-        .map(|text| Some(Json::from_trusted(text)))
-        .map_err(|refusal| refused(value.py(), refusal, "metadata"))
+    encode(dict, limits).map(|text| Some(Json::from_trusted(text)))
+}
+
+/// A dict that may be left out.
+pub(crate) fn optional_dict<'a, 'py>(
+    what: &str,
+    value: Option<&'a Bound<'py, PyAny>>,
+) -> PyResult<Option<&'a Bound<'py, PyDict>>> {
+    let dict = value.map(|value| {
+        value.cast::<PyDict>().map_err(|_| PyTypeError::new_err(format!("{what} is {}, not dict", type_name(value))))
+    });
+    dict.transpose()
 }
 
 /// The pairs of a mapping, or of an iterable of pairs, as `dict` takes them.
-pub(crate) fn items(items: &Bound<'_, PyAny>, limits: &Limits) -> PyResult<Vec<(String, Json)>> {
+pub(crate) fn pairs<'py>(items: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     let dict = match items.cast::<PyDict>() {
         Ok(dict) => dict.clone(),
         Err(_) => items.py().get_type::<PyDict>().call1((items,))?.cast_into::<PyDict>()?,
     };
     // A list of its own, because encoding a value may run Python code that changes the dict.
-    let pairs = dict.items();
-    let encoded = pairs.iter().map(|pair| {
-        let (key, item) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
-        let key = text("key", &key)?;
-        Ok((key.to_owned(), value(&format!("value of key {key:?}"), &item, limits)?))
-    });
-    encoded.collect()
+    Ok(dict.items())
 }
 
 /// Rows on a page of `items`.

@@ -8,22 +8,24 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::errors::{invalid_argument, raise};
-use crate::fork::Opened;
+use crate::errors::{invalid_argument, raise, refused};
+use crate::fork::{self, Opened};
 use crate::items::Items;
 use crate::records;
 use crate::{arguments, bulk};
 
 /// A user's records in one namespace, as one agent reads and writes them.
 ///
-/// Made by `connect`; agents find one as `data_store`. Synchronous, and safe to share between threads; `aio` has the same
-/// verbs as coroutines. After a `fork`, parent and child both go on using it.
+/// Made by `connect`; agents find one as `data_store`. Synchronous, and safe to share between threads; `aio`
+/// has the same verbs as coroutines. After a `fork`, parent and child both go on using it.
 ///
-/// A key is 1 to 1,024 bytes of UTF-8 without NUL. A value is what `json.dumps` takes, at most 16 MiB as JSON text and
-/// nested at most 128 deep; tuples come back as lists, and dict keys of type int, float, bool and None as strings.
+/// A key is 1 to 1,024 bytes of UTF-8 without NUL. A value is what `json.dumps` takes, at most 16 MiB as JSON
+/// text and nested at most 128 deep; tuples come back as lists, and dict keys of type int, float, bool and None
+/// as strings.
 ///
-/// Every verb may raise `InvalidArgumentError` (a name outside of the limits, a closed store), `UnavailableError` (the
-/// store is busy past its deadline, the disk is full) and `CorruptStoreError`; only further errors are named at the verbs.
+/// Every verb may raise `InvalidArgumentError` (a name outside of the limits, a closed store),
+/// `UnavailableError` (the store is busy past its deadline, the disk is full) and `CorruptStoreError`; only
+/// further errors are named at the verbs.
 #[pyclass(frozen, name = "DataStore", module = "agent_data_store")]
 pub(crate) struct PyDataStore {
     view: DataStore,
@@ -65,14 +67,15 @@ impl PyDataStore {
         ttl: Option<&Bound<'_, PyAny>>,
         if_version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<impl FnOnce() -> Result<Option<u64>> + Send + use<>> {
+        let py = key.py();
         let limits = self.view.limits();
         let key = arguments::text("key", key)?.to_owned();
-        let options = SetOptions {
-            metadata: arguments::metadata(metadata, limits)?,
-            ttl: arguments::ttl(ttl)?,
-            if_version: arguments::if_version(if_version)?,
-        };
-        let value = arguments::value("value", value, limits)?;
+        let metadata = arguments::optional_dict("metadata", metadata)?;
+        let (ttl, if_version) = (arguments::ttl(ttl)?, arguments::if_version(if_version)?);
+        let refused = |refusal, what| refused(py, refusal, what, |error| self.at("set", &key, error));
+        let metadata = arguments::metadata(metadata, limits).map_err(|refusal| refused(refusal, "metadata"))?;
+        let value = arguments::value(value, limits).map_err(|refusal| refused(refusal, "value"))?;
+        let options = SetOptions { metadata, ttl, if_version };
         let view = self.view.clone();
         Ok(move || block_on(view.set(&key, value, options)).map(|_version| None))
     }
@@ -83,12 +86,27 @@ impl PyDataStore {
         metadata: Option<&Bound<'_, PyAny>>,
         ttl: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<impl FnOnce() -> Result<Option<u64>> + Send + use<>> {
+        let py = items.py();
         let limits = self.view.limits();
-        let metadata = arguments::metadata(metadata, limits)?;
+        let metadata = arguments::optional_dict("metadata", metadata)?;
         let ttl = arguments::ttl(ttl)?;
-        let items = arguments::items(items, limits)?;
+        let metadata = arguments::metadata(metadata, limits)
+            .map_err(|refusal| refused(py, refusal, "metadata", |error| error.during("set_many")))?;
+        let encoded = arguments::pairs(items)?.iter().map(|pair| {
+            let (key, value) = pair.extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()?;
+            let key = arguments::text("key", &key)?;
+            let value = arguments::value(&value, limits).map_err(|refusal| {
+                refused(py, refusal, &format!("value of key {key:?}"), |error| self.at("set_many", key, error))
+            })?;
+            Ok((key.to_owned(), value))
+        });
+        let items = encoded.collect::<PyResult<Vec<_>>>()?;
         let view = self.view.clone();
         Ok(move || block_on(view.set_many(items, metadata, ttl)).map(Some))
+    }
+
+    fn at(&self, operation: &'static str, key: &str, error: Error) -> Error {
+        error.during(operation).at(self.view.namespace(), key)
     }
 }
 
@@ -105,7 +123,13 @@ impl PyDataStore {
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let key = arguments::text("key", key)?;
-        match run(py, || block_on(self.view.get(key)))? {
+        // Giving up the interpreter lock and taking it back costs more than a value that is at hand.
+        let at_hand = fork::may_keep_interpreter(py).then(|| self.view.get_if_at_hand(key)).flatten();
+        let value = match at_hand {
+            Some(value) => value.map_err(|error| raise(py, &error)),
+            None => run(py, || block_on(self.view.get(key))),
+        };
+        match value? {
             Some(value) => records::stored_value(py, key, &value),
             None => Ok(default.unwrap_or_else(|| py.None().into_bound(py))),
         }
@@ -113,13 +137,14 @@ impl PyDataStore {
 
     /// Stores `value` under `key`, replacing what is there.
     ///
-    /// `metadata`: a dict of at most 64 KiB as JSON, merged key by key into what is there; `None` or `{}` leaves it.
-    /// `ttl`: how long the record lives, in seconds or as a `timedelta`; without it, until it is deleted, also where the
-    /// record had an expiry before. `if_version`: write only if the record has this version, 0 for "only if absent".
+    /// `metadata`: a dict of at most 64 KiB as JSON, merged key by key into what is there; `None` or `{}` leaves
+    /// it. `ttl`: how long the record lives, in seconds or as a `timedelta`; without it, until it is deleted, also
+    /// where the record had an expiry before. `if_version`: write only if the record has this version, 0 for "only
+    /// if absent".
     ///
     /// Raises `NotSerializableError` (a `TypeError`) for a value that JSON cannot hold, `InvalidArgumentError` (a
-    /// `ValueError`) for NaN, infinities, lone surrogates and circles, `TooLargeError` above a limit, `ConflictError` where
-    /// `if_version` does not hold. Nothing is stored then.
+    /// `ValueError`) for NaN, infinities, lone surrogates and circles, `TooLargeError` above a limit,
+    /// `ConflictError` where `if_version` does not hold. Nothing is stored then.
     #[pyo3(signature = (key, value, metadata = None, *, ttl = None, if_version = None))]
     fn set(
         &self,
@@ -177,7 +202,7 @@ impl PyDataStore {
     /// A namespace is 1 to 512 bytes of UTF-8 without NUL. It needs no creating: it exists while it holds a record.
     fn use_namespace(&self, py: Python<'_>, namespace: &Bound<'_, PyAny>) -> PyResult<Self> {
         let namespace = arguments::text("namespace", namespace)?;
-        let view = self.view.use_namespace(namespace).map_err(|error| raise(py, &error))?;
+        let view = run(py, || self.view.use_namespace(namespace))?;
         Ok(Self::new(view, Arc::clone(&self.opened)))
     }
 
@@ -198,8 +223,8 @@ impl PyDataStore {
 
     /// Stores all `items`, a dict or an iterable of (key, value), or none; returns how many.
     ///
-    /// `metadata` and `ttl` are as in `set` and apply to each. Raises what `set` raises, and `TooLargeError` for more than
-    /// 100,000 items.
+    /// `metadata` and `ttl` are as in `set` and apply to each. Raises what `set` raises, and `TooLargeError` for
+    /// more than 100,000 items.
     #[pyo3(signature = (items, metadata = None, *, ttl = None))]
     fn set_many(
         &self,
@@ -246,9 +271,9 @@ impl PyDataStore {
 
     /// An iterator over (key, value), sorted by key, of the records whose key starts with `prefix`.
     ///
-    /// Reads pages of at most `page_size` records and 1 MiB of text, so it never holds the whole namespace. Each page is a
-    /// snapshot of its own: a record that is written meanwhile may be seen in its old or its new state. Counts as a read
-    /// of each.
+    /// Reads pages of at most `page_size` records and 1 MiB of text, so it never holds the whole namespace. Each
+    /// page is a snapshot of its own: a record that is written meanwhile may be seen in its old or its new state.
+    /// Counts as a read of each.
     #[pyo3(
         signature = (prefix = None, *, page_size = None),
         text_signature = "($self, prefix=None, *, page_size=1000)"
@@ -266,7 +291,9 @@ impl PyDataStore {
         run(py, || block_on(self.view.count(prefix)))
     }
 
-    /// Statistics of each of the user's namespaces that hold a live record, sorted by name, without reading records.
+    /// Statistics of each of the user's namespaces that hold a live record, sorted by name.
+    ///
+    /// Takes no reading of records.
     fn namespaces<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
         let stats = run(py, || block_on(self.view.namespaces()))?;
         stats.iter().map(|stats| records::namespace_stats(py, stats)).collect()
@@ -305,8 +332,8 @@ impl PyDataStore {
 
     /// Writes what is gathered in memory and lets go of the store, also for all objects made by `use_namespace`.
     ///
-    /// Later calls raise `InvalidArgumentError`; closing twice does nothing. Happens by itself when the last of these
-    /// objects goes, and when the interpreter exits.
+    /// Later calls raise `InvalidArgumentError`; closing twice does nothing. Happens by itself when the last of
+    /// these objects goes, and when the interpreter exits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         run(py, || block_on(self.opened.store.close()))
     }
@@ -336,15 +363,15 @@ impl PyDataStore {
 
 /// Opens a store and returns an agent's view of it.
 ///
-/// `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be lost) or
-/// `memory:`; left out, the environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data folder. `user`,
-/// `agent` and `namespace` that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are
-/// "default", "unknown" and "default". `user` and `agent` are 1 to 256 bytes of UTF-8 without NUL. `token` is for a
-/// server; a store in a file or in memory takes none.
+/// `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be
+/// lost) or `memory:`; left out, the environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data
+/// folder. `user`, `agent` and `namespace` that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and
+/// `_NAMESPACE`, else they are "default", "unknown" and "default". `user` and `agent` are 1 to 256 bytes of
+/// UTF-8 without NUL. `token` is for a server; a store in a file or in memory takes none.
 ///
-/// The result is a context manager that closes the store. Raises `InvalidArgumentError` for a URL or a name that cannot
-/// be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version, and `UnavailableError` where
-/// the store cannot be reached; a file is then untouched.
+/// The result is a context manager that closes the store. Raises `InvalidArgumentError` for a URL or a name
+/// that cannot be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version, and
+/// `UnavailableError` where the store cannot be reached; a file is then untouched.
 #[pyfunction]
 #[pyo3(signature = (url = None, *, user = None, agent = None, namespace = None, token = None))]
 pub(crate) fn connect(

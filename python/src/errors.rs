@@ -47,16 +47,12 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     exception.map_or_else(|error| error, PyErr::from_value)
 }
 
-fn raise_new(py: Python<'_>, kind: ErrorKind, message: String) -> PyErr {
-    raise(py, &Error::new(kind, message))
-}
-
 pub(crate) fn invalid_argument(py: Python<'_>, message: &str) -> PyErr {
-    raise_new(py, ErrorKind::InvalidArgument, message.to_owned())
+    raise(py, &Error::new(ErrorKind::InvalidArgument, message))
 }
 
-/// The exception for an argument that was not encoded; `what` names it.
-pub(crate) fn refused(py: Python<'_>, refusal: Refusal, what: &str) -> PyErr {
+/// The exception for an argument that was not encoded; `what` names it, `place` adds where it was to go.
+pub(crate) fn refused(py: Python<'_>, refusal: Refusal, what: &str, place: impl FnOnce(Error) -> Error) -> PyErr {
     let message = refusal.message(what);
     let kind = match refusal.into_reason() {
         Reason::Unsupported { .. } | Reason::UnsupportedKey { .. } => ErrorKind::NotSerializable,
@@ -67,7 +63,7 @@ pub(crate) fn refused(py: Python<'_>, refusal: Refusal, what: &str) -> PyErr {
         // The caller's own code raised it: their exception says more than a wrapper.
         Reason::Python(error) => return error,
     };
-    raise_new(py, kind, message)
+    raise(py, &place(Error::new(kind, message)))
 }
 
 /// The exception for stored text that is not JSON.
@@ -76,7 +72,7 @@ pub(crate) fn undecodable(py: Python<'_>, error: DecodeError, what: &str) -> PyE
         DecodeError::Python(error) => error,
         DecodeError::Malformed { at } => {
             let message = format!("{what} is not JSON at byte {at}: restore the store from a backup");
-            raise_new(py, ErrorKind::CorruptStore, message)
+            raise(py, &Error::new(ErrorKind::CorruptStore, message))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every open store of this process, so that a `fork` finds all of them at rest and `exit` finds all of them closed.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
 use agent_data_store::{Error, ErrorKind, Options, Result, Store, Suspension, block_on};
@@ -16,6 +17,9 @@ static OPENED: Mutex<Vec<Weak<Opened>>> = Mutex::new(Vec::new());
 
 /// Read while a store is being opened, written from before a fork until after it: no store can slip in between.
 static FORKING: RwLock<()> = RwLock::new(());
+
+/// Whether stores are at rest or about to be. Changed and read with the interpreter lock held.
+static AT_REST: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
@@ -52,9 +56,9 @@ impl Drop for Opened {
             let _ = block_on(self.store.close());
         };
         // SAFETY: the call has no precondition.
-        if unsafe { ffi::PyGILState_Check() } == 1 {
-            Python::attach(|py| py.detach(close));
-        } else {
+        let is_attached = unsafe { ffi::PyGILState_Check() } == 1;
+        // There is no attaching any more while the interpreter shuts down.
+        if !is_attached || Python::try_attach(|py| py.detach(close)).is_none() {
             close();
         }
     }
@@ -68,8 +72,15 @@ fn living() -> Vec<Arc<Opened>> {
     all_opened().iter().filter_map(Weak::upgrade).collect()
 }
 
+/// Whether a store may be asked without giving up the interpreter lock. Its own locks are taken while it is at rest, and
+/// the thread that holds them waits for the interpreter's.
+pub(crate) fn may_keep_interpreter(_py: Python<'_>) -> bool {
+    !AT_REST.load(Ordering::Relaxed)
+}
+
 /// Brings every store to rest. Without the interpreter lock, since running calls may want it to end.
 pub(crate) fn before_fork(py: Python<'_>) {
+    AT_REST.store(true, Ordering::Relaxed);
     py.detach(|| {
         let forking = FORKING.write().unwrap_or_else(PoisonError::into_inner);
         let stores = living();
@@ -81,6 +92,7 @@ pub(crate) fn before_fork(py: Python<'_>) {
 /// Lets every store go on, in the parent as in the child.
 pub(crate) fn after_fork(py: Python<'_>) {
     py.detach(|| drop(HELD.take()));
+    AT_REST.store(false, Ordering::Relaxed);
 }
 
 /// Closes every store that is still open: at exit objects are not collected, and gathered reads would be lost.

@@ -27,11 +27,17 @@ mod _native {
     #[pymodule_export]
     use crate::items::Items;
 
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+
     /// The compact JSON text of `value`; raises what `set` would raise, with `what` as its name.
     #[pyfunction]
     #[pyo3(signature = (value, what = "value"))]
     fn to_json(value: &Bound<'_, PyAny>, what: &str) -> PyResult<String> {
-        crate::arguments::value(what, value, &Limits::default()).map(|json| json.as_str().to_owned())
+        let json = crate::arguments::value(value, &Limits::default());
+        json.map(|json| json.as_str().to_owned())
+            .map_err(|refusal| crate::errors::refused(value.py(), refusal, what, |error| error))
     }
 
     /// The object that JSON text describes, as `get` returns it.

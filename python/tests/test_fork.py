@@ -106,6 +106,7 @@ def test_forks_while_threads_read_and_write(file_store: DataStore, file_url: str
         acknowledged[f"parent:{number}"] = number
         assert file_store.get(f"parent:{number}") == number
         file_store.list_keys("parent:1")
+        assert file_store.use_namespace(f"other {number}").get("missing") is None
 
     def child(turn: int) -> int:
         for number in range(20):
