@@ -43,7 +43,7 @@ impl From<io::Error> for Failure {
 pub fn exit_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::InvalidArgument | ErrorKind::NotSerializable | ErrorKind::TooLarge => 2,
-        ErrorKind::Conflict | ErrorKind::LeaseHeld => 3,
+        ErrorKind::Conflict | ErrorKind::LeaseHeld | ErrorKind::LeaseLost => 3,
         ErrorKind::QuotaExceeded => 4,
         ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => 5,
         ErrorKind::Unavailable => 6,
@@ -133,6 +133,7 @@ mod tests {
             (ErrorKind::TooLarge, 2),
             (ErrorKind::Conflict, 3),
             (ErrorKind::LeaseHeld, 3),
+            (ErrorKind::LeaseLost, 3),
             (ErrorKind::QuotaExceeded, 4),
             (ErrorKind::Unauthenticated, 5),
             (ErrorKind::PermissionDenied, 5),

@@ -4,9 +4,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 /// A moment in UTC, in whole microseconds since 1970-01-01; shown as RFC 3339 with `Z` and six decimals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
@@ -30,28 +27,36 @@ impl Timestamp {
 
     /// Parses RFC 3339, for instance `2026-01-31T12:00:00.000001Z`.
     pub fn parse(text: &str) -> Option<Self> {
-        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        i64::try_from(moment.unix_timestamp_nanos() / 1_000).ok().map(Self)
+        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_microsecond()))
+    }
+
+    /// As Python's `datetime.now().isoformat()` writes it: this machine's local time, without a zone.
+    pub(crate) fn to_naive_local(self) -> String {
+        let moment = self.moment().to_zoned(jiff::tz::TimeZone::system());
+        format!("{:.6}", moment.datetime())
+    }
+
+    /// Reads what [`Timestamp::to_naive_local`] writes, or a time with a zone.
+    pub(crate) fn parse_naive_local(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| {
+            let local = text.parse::<jiff::civil::DateTime>().ok()?;
+            Some(Self(local.to_zoned(jiff::tz::TimeZone::system()).ok()?.timestamp().as_microsecond()))
+        })
+    }
+
+    /// The nearest moment that has a notation: those beyond the year 9999 have none.
+    fn moment(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_microsecond(self.0).unwrap_or(if self.0 < 0 {
+            jiff::Timestamp::MIN
+        } else {
+            jiff::Timestamp::MAX
+        })
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(moment) = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000) else {
-            // Beyond the year 9999, where RFC 3339 has no notation.
-            return f.write_str("9999-12-31T23:59:59.999999Z");
-        };
-        write!(
-            f,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z",
-            moment.year(),
-            u8::from(moment.month()),
-            moment.day(),
-            moment.hour(),
-            moment.minute(),
-            moment.second(),
-            moment.microsecond()
-        )
+        write!(f, "{:.6}", self.moment())
     }
 }
 
@@ -101,5 +106,33 @@ impl Default for ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_written_as_rfc_3339_and_read_back() {
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (1_767_225_600_000_001, "2026-01-01T00:00:00.000001Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+        ] {
+            assert_eq!(Timestamp(micros).to_string(), text);
+            assert_eq!(Timestamp::parse(text), Some(Timestamp(micros)));
+        }
+        assert!(Timestamp(i64::MAX).to_string().starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn local_times_come_back() {
+        let moment = Timestamp(1_767_225_600_000_001);
+        let local = moment.to_naive_local();
+        assert!(!local.ends_with('Z') && local.len() == "2026-01-01T00:00:00.000001".len(), "{local}");
+        assert_eq!(Timestamp::parse_naive_local(&local), Some(moment));
+        assert_eq!(Timestamp::parse_naive_local("2026-01-01T00:00:00Z"), Some(Timestamp(1_767_225_600_000_000)));
+        assert_eq!(Timestamp::parse_naive_local("yesterday"), None);
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::access::{AccessBuffer, Scope};
+use crate::clock::Timestamp;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::json::Json;
+use crate::lease::HeldLocks;
 use crate::limits::{check_agent, check_key, check_namespace, check_user};
 use crate::model::{
     Address, Batch, Expiry, Mutation, NamespaceStats, Outcome, Page, PageSize, Precondition, Range, Record, Row,
@@ -251,17 +254,7 @@ impl DataStore {
     pub async fn set(&self, key: &str, value: Json, options: SetOptions) -> Result<Version> {
         let traced = self.trace("set", key);
         let preview = traced.is_on().then(|| value.clone());
-        let result = async {
-            let precondition = options.if_version.map_or(Precondition::None, Precondition::Version);
-            let write = Write {
-                address: self.checked_address(key)?,
-                precondition,
-                metadata: self.checked_metadata(options.metadata)?,
-                expiry: expiry(options.ttl)?,
-                mutation: Mutation::Set(self.checked_value(value)?),
-            };
-            Ok(self.write_one(write).await?.version)
-        };
+        let result = self.put(key, value, options);
         traced.end(result.await, |_| Seen { value: preview, ..Seen::default() })
     }
 
@@ -352,9 +345,70 @@ impl DataStore {
     }
 
     fn count_read(&self, key: &str, row: Option<&Row>) {
-        if let (Some(_), Some(reads)) = (row, &self.reads) {
-            reads.record([key], self.store.clock.now());
+        if row.is_some() {
+            self.count_read_of(key);
         }
+    }
+
+    /// Value and version, for calls that write what they make of it; not counted as a read.
+    pub(crate) async fn versioned(&self, key: &str) -> Result<Option<(Json, Version)>> {
+        Ok(self.current(key).await?.map(|(value, version, _)| (value, version)))
+    }
+
+    /// Value, version and expiry; not counted as a read.
+    pub(crate) async fn current(&self, key: &str) -> Result<Option<(Json, Version, Option<Timestamp>)>> {
+        self.store.check_open()?;
+        check_key(key)?;
+        let row = self.store.engine.read_one(&self.identity.user, &self.namespace, key, View::Value).await?;
+        Ok(row.and_then(|row| Some((row.value?, row.version, row.expires_at))))
+    }
+
+    /// Records of any namespace, in one snapshot; not counted as reads.
+    pub(crate) async fn read_rows(&self, addresses: &[Address], view: View) -> Result<Vec<Option<Row>>> {
+        self.store.check_open()?;
+        self.store.engine.read(&self.identity.user, addresses, view).await
+    }
+
+    /// Counts a read of a record that is there.
+    pub(crate) fn count_read_of(&self, key: &str) {
+        if let Some(reads) = &self.reads {
+            reads.record([key], self.now());
+        }
+    }
+
+    /// `set` without a trace of its own.
+    pub(crate) async fn put(&self, key: &str, value: Json, options: SetOptions) -> Result<Version> {
+        let precondition = options.if_version.map_or(Precondition::None, Precondition::Version);
+        let write = Write {
+            address: self.checked_address(key)?,
+            precondition,
+            metadata: self.checked_metadata(options.metadata)?,
+            expiry: expiry(options.ttl)?,
+            mutation: Mutation::Set(self.checked_value(value)?),
+        };
+        Ok(self.write_one(write).await?.version)
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        self.store.check_open()
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        &*self.store.engine
+    }
+
+    pub(crate) fn held_locks(&self) -> &HeldLocks {
+        &self.store.held_locks
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.store.clock.now()
+    }
+
+    /// A page of this namespace; not counted as reads.
+    pub(crate) async fn read_page(&self, range: Range<'_>, view: View, page: PageSize) -> Result<Page<Row>> {
+        self.store.check_open()?;
+        self.scan(range, view, page).await
     }
 
     async fn scan(&self, range: Range<'_>, view: View, page: PageSize) -> Result<Page<Row>> {
@@ -369,7 +423,7 @@ impl DataStore {
         Ok(Page { rows: values, more: page.more })
     }
 
-    async fn write_one(&self, write: Write) -> Result<Outcome> {
+    pub(crate) async fn write_one(&self, write: Write) -> Result<Outcome> {
         let outcomes = self.apply(vec![write]).await?;
         outcomes.into_iter().next().ok_or_else(|| Error::corrupt("the engine gave no outcome for a write"))
     }
@@ -393,7 +447,7 @@ impl DataStore {
         })
     }
 
-    fn checked_write(&self, write: Write) -> Result<Write> {
+    pub(crate) fn checked_write(&self, write: Write) -> Result<Write> {
         check_namespace(&write.address.namespace)?;
         check_key(&write.address.key)?;
         let mutation = match write.mutation {
@@ -429,7 +483,7 @@ impl DataStore {
         Address { namespace: Arc::clone(&self.namespace), key: key.into() }
     }
 
-    fn checked_address(&self, key: &str) -> Result<Address> {
+    pub(crate) fn checked_address(&self, key: &str) -> Result<Address> {
         check_key(key)?;
         Ok(self.address(key))
     }
@@ -464,7 +518,7 @@ impl DataStore {
         }
     }
 
-    fn trace<'a>(&'a self, verb: &'static str, key: &'a str) -> Traced<'a> {
+    pub(crate) fn trace<'a>(&'a self, verb: &'static str, key: &'a str) -> Traced<'a> {
         Traced::begin(self.observer.as_deref(), &*self.store.clock, verb, &self.namespace, key)
     }
 
@@ -483,7 +537,7 @@ impl fmt::Debug for DataStore {
     }
 }
 
-fn expiry(ttl: Option<Duration>) -> Result<Expiry> {
+pub(crate) fn expiry(ttl: Option<Duration>) -> Result<Expiry> {
     match ttl {
         None => Ok(Expiry::Default),
         Some(ttl) if ttl.as_micros() == 0 => {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
@@ -80,7 +81,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// The engine's name as conformance and errors show it, for instance `sqlite`.
     fn name(&self) -> &'static str;
 
-    /// Whether an answer is always [`Answer::Ready`], so that reading needs no waiting.
+    /// Whether reads and writes are always [`Answer::Ready`], so that a short one needs no other thread.
     fn is_inline(&self) -> bool;
 
     /// Reads some records of `user`: one entry for each address, in that order, `None` where there is no live record.
@@ -131,6 +132,10 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Reads the change feed of `user` after the position `since` (0: from the beginning), at most `limit` changes.
     fn changes<'a>(&'a self, user: &'a str, since: Version, limit: usize) -> Answer<'a, Changes>;
+
+    /// Waits until the change feed of `user` goes beyond `since`, at the latest until the engine's clock shows `until`.
+    /// Changes of this process are seen at once, those of others within 50 ms. Returns the newest position.
+    fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version>;
 
     /// Takes one small step of housekeeping (expired and cleared records); `true` where more is left to do.
     fn maintain(&self) -> Answer<'_, bool>;

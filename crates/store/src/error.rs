@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::clock::Timestamp;
+
 /// The result of every fallible call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -20,6 +22,8 @@ pub enum ErrorKind {
     Conflict,
     /// A lease is held by someone else.
     LeaseHeld,
+    /// A lease that was held has ended.
+    LeaseLost,
     /// The user's share of records or bytes is used up.
     QuotaExceeded,
     /// No valid token was given.
@@ -41,6 +45,15 @@ pub struct VersionMismatch {
     pub actual: u64,
 }
 
+/// Who holds a lease that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseHolder {
+    /// The agent, where the lease's record names one.
+    pub agent: Option<String>,
+    /// When the lease ends, where that can be told.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A failed call. Messages are lower case, name the thing and the remedy, and never carry a value or a token.
 pub struct Error(Box<Inner>);
 
@@ -51,6 +64,7 @@ struct Inner {
     namespace: Option<String>,
     key: Option<String>,
     mismatch: Option<VersionMismatch>,
+    holder: Option<LeaseHolder>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -64,6 +78,7 @@ impl Error {
             namespace: None,
             key: None,
             mismatch: None,
+            holder: None,
             source: None,
         }))
     }
@@ -97,6 +112,21 @@ impl Error {
         );
         let mut error = Self::new(ErrorKind::Conflict, message).at(namespace, key);
         error.0.mismatch = Some(mismatch);
+        error
+    }
+
+    pub(crate) fn lease_held(
+        namespace: &str,
+        key: &str,
+        resource: &str,
+        agent: Option<String>,
+        expires_at: Option<Timestamp>,
+    ) -> Self {
+        let by = agent.as_ref().map_or_else(|| "someone".to_owned(), |agent| format!("agent {agent:?}"));
+        let until = expires_at.map_or_else(String::new, |at| format!(" until {at}"));
+        let message = format!("lock {resource:?} is held by {by}{until}: wait for it, or try again later");
+        let mut error = Self::new(ErrorKind::LeaseHeld, message).at(namespace, key);
+        error.0.holder = Some(LeaseHolder { agent, expires_at });
         error
     }
 
@@ -150,6 +180,11 @@ impl Error {
     /// Both versions, where a version precondition failed.
     pub fn version_mismatch(&self) -> Option<VersionMismatch> {
         self.0.mismatch
+    }
+
+    /// Who holds the lease, where one is held by someone else.
+    pub fn lease_holder(&self) -> Option<&LeaseHolder> {
+        self.0.holder.as_ref()
     }
 
     /// Whether the same call may succeed later with nothing changed by the caller.

@@ -14,17 +14,24 @@
 //! ```
 
 mod access;
+mod atomic;
 mod blocking;
 mod clock;
+mod compute;
 mod data_store;
 mod error;
+mod feed;
 mod housekeeping;
 mod json;
 mod json_check;
+mod lease;
 mod number;
 mod open;
 mod store;
+mod tasks;
 mod trace;
+mod transaction;
+mod waiters;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -36,11 +43,16 @@ pub mod mutation;
 pub mod observe;
 pub mod wire;
 
+pub use atomic::AppendOptions;
 pub use blocking::block_on;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use data_store::{DataStore, Identity, SetOptions};
-pub use error::{Error, ErrorKind, Result, VersionMismatch};
+pub use error::{Error, ErrorKind, LeaseHolder, Result, VersionMismatch};
+pub use feed::Follower;
 pub use json::Json;
+pub use lease::{Lease, LockOptions};
 pub use limits::Limits;
 pub use open::{default_url, sqlite_url};
 pub use store::{Options, Store, Suspension};
+pub use tasks::{Claim, ClaimOptions, ClaimedTask, FailedTask, TaskSummary};
+pub use transaction::Transaction;

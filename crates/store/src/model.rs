@@ -49,6 +49,8 @@ pub struct Record {
 pub enum View {
     /// The key alone.
     Key,
+    /// Key, version and expiry.
+    Version,
     /// Key, version, expiry and value.
     Value,
     /// All of it, the bookkeeping included.
@@ -60,9 +62,9 @@ pub enum View {
 pub struct Row {
     /// The key.
     pub key: Box<str>,
-    /// The version, from [`View::Value`] on; else 0.
+    /// The version, from [`View::Version`] on; else 0.
     pub version: Version,
-    /// The expiry, from [`View::Value`] on.
+    /// The expiry, from [`View::Version`] on.
     pub expires_at: Option<Timestamp>,
     /// The value, from [`View::Value`] on.
     pub value: Option<Json>,
@@ -277,4 +279,6 @@ pub struct Changes {
     pub changes: Vec<Change>,
     /// The oldest position from which nothing is missing: a reader that stands before it has missed changes.
     pub complete_from: Version,
+    /// The newest position.
+    pub last: Version,
 }

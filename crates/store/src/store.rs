@@ -11,6 +11,7 @@ use crate::data_store::{DataStore, Identity};
 use crate::engine::{Engine, Suspended};
 use crate::error::{Error, Result};
 use crate::housekeeping::{Chores, Housekeeper};
+use crate::lease::HeldLocks;
 use crate::limits::{Limits, check_namespace};
 use crate::open::open_engine;
 
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) accesses: AccessLog,
+    pub(crate) held_locks: HeldLocks,
     housekeeper: Mutex<Housekeeper>,
     closed: AtomicBool,
 }
@@ -69,6 +71,7 @@ impl Store {
             clock: options.clock,
             limits: options.limits,
             accesses: AccessLog::default(),
+            held_locks: HeldLocks::default(),
             housekeeper: Mutex::default(),
             closed: AtomicBool::new(false),
         }));

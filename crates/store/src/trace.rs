@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
 use crate::json::Json;
+use crate::model::Outcome;
 use crate::observe::{Observer, Operation, preview};
 
 /// A verb that has begun.
@@ -27,6 +28,10 @@ pub(crate) struct Seen {
 impl Seen {
     pub(crate) fn value(value: Option<&Json>) -> Self {
         Self { found: Some(value.is_some()), count: None, value: value.cloned() }
+    }
+
+    pub(crate) fn outcome(outcome: &Outcome) -> Self {
+        Self { found: Some(outcome.existed), count: None, value: outcome.result.clone() }
     }
 
     pub(crate) fn count(count: usize) -> Self {

@@ -73,6 +73,7 @@ pub fn error_code(kind: ErrorKind) -> &'static str {
         ErrorKind::TooLarge => "too_large",
         ErrorKind::Conflict => "conflict",
         ErrorKind::LeaseHeld => "lease_held",
+        ErrorKind::LeaseLost => "lease_lost",
         ErrorKind::QuotaExceeded => "quota_exceeded",
         ErrorKind::Unauthenticated => "unauthenticated",
         ErrorKind::PermissionDenied => "permission_denied",

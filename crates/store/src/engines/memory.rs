@@ -15,6 +15,7 @@ use crate::model::{
 };
 use crate::mutation::{Effect, Present, apply};
 use crate::store::Options;
+use crate::waiters::Waiters;
 
 /// Keeps everything in ordered maps under one lock.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct MemoryEngine {
     clock: Arc<dyn Clock>,
     limits: Limits,
     changes_kept: u64,
+    waiters: Waiters,
 }
 
 #[derive(Debug, Default)]
@@ -59,11 +61,12 @@ impl Stored {
     }
 
     fn row(&self, key: &str, view: View) -> Row {
-        let with_value = view != View::Key;
+        let with_version = view != View::Key;
+        let with_value = matches!(view, View::Value | View::Record);
         Row {
             key: key.into(),
-            version: if with_value { self.version } else { 0 },
-            expires_at: self.expires_at.filter(|_| with_value),
+            version: if with_version { self.version } else { 0 },
+            expires_at: self.expires_at.filter(|_| with_version),
             value: with_value.then(|| self.value.clone()),
             details: (view == View::Record).then(|| Box::new(self.details.clone())),
         }
@@ -86,6 +89,7 @@ impl MemoryEngine {
             clock: Arc::clone(&options.clock),
             limits: options.limits.clone(),
             changes_kept: options.changes_kept,
+            waiters: Waiters::new(Arc::clone(&options.clock)),
         }
     }
 
@@ -113,6 +117,8 @@ impl MemoryEngine {
         let result = function(user, now);
         let oldest = user.last_version.saturating_sub(self.changes_kept);
         user.changes = user.changes.split_off(&(oldest + 1));
+        drop(state);
+        self.waiters.notify();
         Answer::ready(result)
     }
 }
@@ -424,7 +430,21 @@ impl Engine for MemoryEngine {
                 .take(limit)
                 .cloned()
                 .collect(),
+            last: user.last_version,
             complete_from: user.changes.first_key_value().map_or(user.last_version, |(version, _)| version - 1),
+        })
+    }
+
+    fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version> {
+        Answer::pending(async move {
+            loop {
+                let watch = self.waiters.watch(|| Ok(Box::new(|| false)))?;
+                let position = self.with_user(user, |user, _| user.last_version).await?;
+                if position > since || self.clock.now() >= until {
+                    return Ok(position);
+                }
+                watch.changed(until).await;
+            }
         })
     }
 
@@ -448,11 +468,14 @@ impl Engine for MemoryEngine {
     }
 
     fn suspend(&self) -> Box<dyn Suspended + '_> {
-        Box::new(Held(self.state()))
+        let state = self.state();
+        self.waiters.stop();
+        Box::new(Held(state))
     }
 
     fn close(&self) -> Answer<'_, ()> {
         *self.state() = State { closed: true, ..State::default() };
+        self.waiters.stop();
         Answer::ready(Ok(()))
     }
 }

@@ -33,6 +33,7 @@ use crate::model::{
     Access, Address, Batch, ChangeKind, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
 use crate::store::Options;
+use crate::waiters::{Waiters, Watch};
 
 /// Idle reading connections kept; more are opened while more threads read at once.
 const IDLE_READERS: usize = 8;
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     rules: Rules,
     queue: CommitQueue<Job, Done>,
     cache: Option<HotCache>,
+    waiters: Waiters,
     /// Held for reading by every call, for writing by whoever closes all connections.
     connections: RwLock<Connections>,
 }
@@ -115,6 +117,7 @@ impl SqliteEngine {
             queue: CommitQueue::default(),
             cache: (CACHE_IS_TRUSTED && sqlite_options.cache_bytes > 0)
                 .then(|| HotCache::new(sqlite_options.cache_bytes)),
+            waiters: Waiters::new(Arc::clone(&options.clock)),
             connections: RwLock::default(),
         });
         registry::register(&shared, |already_open| {
@@ -210,6 +213,25 @@ impl Shared {
         });
     }
 
+    /// Begins to look for commits of any process.
+    fn watch(&self) -> Result<Watch<'_>> {
+        // Held so that nobody suspends or closes the store between the opening of the connection and the thread's start.
+        let connections = self.connections();
+        connections.check_open()?;
+        self.waiters.watch(|| {
+            let connection = connect(&self.path, Role::Reader)?;
+            let version = |connection: &Connection| -> Result<i64> {
+                Ok(connection.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))?)
+            };
+            let mut last = version(&connection)?;
+            Ok(Box::new(move || match version(&connection) {
+                Ok(now) => std::mem::replace(&mut last, now) != now,
+                // Those who wait will meet the failure themselves.
+                Err(_) => true,
+            }))
+        })
+    }
+
     /// Has the cache let go of the shared memory, which must happen before the connections are closed.
     fn detach(&self) -> Option<Detached<'_>> {
         self.cache.as_ref().map(HotCache::detach)
@@ -227,6 +249,7 @@ impl Shared {
             }
         });
         drop(connections);
+        self.waiters.notify();
         if broken {
             registry::abandon_all(&self.path);
         }
@@ -246,6 +269,8 @@ impl Shared {
     /// Closes every connection without touching the file: their locks are no longer to be trusted.
     fn abandon(&self) {
         let mut connections = self.connections_mut();
+        // Closed the ordinary way, but while ours are open SQLite does not take it for the last and leaves the file alone.
+        self.waiters.stop();
         drop(self.detach());
         let Connections { readers, writer, anchor, .. } = std::mem::take(&mut *connections);
         into_inner(readers).into_iter().for_each(abandon);
@@ -393,6 +418,20 @@ impl Engine for SqliteEngine {
         self.read_with(|connection, _| read::snapshot(connection, || read::changes(connection, user, since, limit)))
     }
 
+    fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version> {
+        Answer::pending(async move {
+            let shared = &self.0;
+            loop {
+                let watch = shared.watch()?;
+                let position = shared.read_with(|connection, _| read::last_version(connection, user))?;
+                if position > since || shared.rules.clock.now() >= until {
+                    return Ok(position);
+                }
+                watch.changed(until).await;
+            }
+        })
+    }
+
     fn maintain(&self) -> Answer<'_, bool> {
         let needed = self.0.read_with(read::needs_sweeping);
         Answer::ready(match needed {
@@ -406,6 +445,7 @@ impl Engine for SqliteEngine {
 
     fn suspend(&self) -> Box<dyn Suspended + '_> {
         let mut connections = self.0.connections_mut();
+        self.0.waiters.stop();
         let detached = self.0.detach();
         connections.close();
         Box::new(Held { _detached: detached, _connections: connections })
@@ -413,6 +453,7 @@ impl Engine for SqliteEngine {
 
     fn close(&self) -> Answer<'_, ()> {
         let mut connections = self.0.connections_mut();
+        self.0.waiters.stop();
         drop(self.0.detach());
         connections.closed = true;
         connections.close();

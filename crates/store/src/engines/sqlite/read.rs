@@ -15,6 +15,7 @@ use crate::model::{Address, Change, Changes, Details, NamespaceStats, Page, Page
 fn columns(view: View) -> &'static str {
     match view {
         View::Key => "r.expires_at",
+        View::Version => "r.expires_at, r.version",
         View::Value => "r.expires_at, r.version, r.value",
         View::Record => {
             "r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
@@ -26,7 +27,7 @@ fn columns(view: View) -> &'static str {
 fn join(view: View) -> &'static str {
     match view {
         View::Record => "LEFT JOIN accesses a ON a.record_id = r.id",
-        View::Key | View::Value => "",
+        View::Key | View::Version | View::Value => "",
     }
 }
 
@@ -137,7 +138,7 @@ pub(super) fn scan(
         let found = match view {
             View::Key if expired.contains(&row.get(0)?) => None,
             View::Key => Some(bare_row(key)),
-            View::Value | View::Record => live_row(row, key, view, now)?,
+            View::Version | View::Value | View::Record => live_row(row, key, view, now)?,
         };
         let Some(found) = found else { continue };
         let size = key.len() + found.value.as_ref().map_or(0, Json::len);
@@ -276,7 +277,16 @@ pub(super) fn changes(connection: &Connection, user: &str, since: Version, limit
     let oldest: Option<Version> = connection
         .prepare_cached("SELECT min(version) FROM changes WHERE user = ?1")?
         .query_row([user], |row| row.get(0))?;
-    Ok(Changes { changes, complete_from: oldest.map_or(0, |oldest| oldest.saturating_sub(1)) })
+    let last = last_version(connection, user)?;
+    Ok(Changes { changes, complete_from: oldest.map_or(0, |oldest| oldest.saturating_sub(1)), last })
+}
+
+/// The user's newest version, 0 before the first.
+pub(super) fn last_version(connection: &Connection, user: &str) -> Result<Version> {
+    let last: Option<Version> = connection
+        .prepare_cached("SELECT max(version) FROM changes WHERE user = ?1")?
+        .query_row([user], |row| row.get(0))?;
+    Ok(last.unwrap_or(0))
 }
 
 /// Whether there is anything to sweep.
@@ -330,6 +340,9 @@ fn live_row(row: &SqliteRow<'_>, key: &str, view: View, now: Timestamp) -> Resul
     }
     if view == View::Key {
         return Ok(Some(bare_row(key)));
+    }
+    if view == View::Version {
+        return Ok(Some(Row { version: row.get(1)?, expires_at, ..bare_row(key) }));
     }
     let value = Json::from_trusted(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
     let details = if view == View::Record { Some(Box::new(details(row)?)) } else { None };

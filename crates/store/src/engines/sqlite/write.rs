@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::hot_cache::{Known, Live};
+use super::read::last_version;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::json::Json;
@@ -205,10 +206,7 @@ fn note_agent(connection: &Connection, namespace: i64, agent: &str) -> Result<()
 
 impl<'c> UserWrites<'c> {
     fn begin(connection: &'c Connection, user: &'c str, agent: Option<&'c str>, now: Timestamp) -> Result<Self> {
-        let last_version: Option<Version> = connection
-            .prepare_cached("SELECT max(version) FROM changes WHERE user = ?1")?
-            .query_row([user], |row| row.get(0))?;
-        let last_version = last_version.unwrap_or(0);
+        let last_version = last_version(connection, user)?;
         Ok(Self { connection, user, agent, now, first_version: last_version, last_version, namespaces: HashMap::new() })
     }
 

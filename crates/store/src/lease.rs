@@ -1,0 +1,385 @@
+//! Locks that cannot be held for ever.
+//!
+//! A lease on a resource is the record `lock:{resource}` in the current namespace, with the holder in its value and an
+//! expiry. Its shape is that of a lock written by hand, `{"agent", "acquired_at"}` with the local time of day, so that
+//! those who still do that see ours, and we see theirs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::blocking::block_on;
+use crate::clock::Timestamp;
+use crate::data_store::{DataStore, SetOptions, expiry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::json::Json;
+use crate::model::{Expiry, Mutation, Precondition, Version, Write};
+
+/// How long a lock written by hand, which has no expiry, is taken to be held.
+const HANDWRITTEN_TTL: Duration = Duration::from_secs(300);
+
+/// How to take a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct LockOptions {
+    /// How long it is held unless renewed. Default 300 s.
+    pub ttl: Duration,
+    /// How long to wait for it; zero: not at all. Default zero.
+    pub wait: Duration,
+    /// Whether a thread renews it until it is released. Default `true`.
+    pub keep_alive: bool,
+    /// Who asks, within this process: asking for a lock that one holds oneself is refused rather than waited for. `None`
+    /// for not to look.
+    pub owner: Option<u64>,
+}
+
+impl Default for LockOptions {
+    fn default() -> Self {
+        Self { ttl: HANDWRITTEN_TTL, wait: Duration::ZERO, keep_alive: true, owner: None }
+    }
+}
+
+/// Locks held by this process, with their owners.
+#[derive(Debug, Default)]
+pub(crate) struct HeldLocks(Mutex<HashMap<LockName, (Version, u64)>>);
+
+type LockName = (Arc<str>, Arc<str>, Box<str>);
+
+/// A held lock; dropping it releases it.
+pub struct Lease {
+    state: Arc<State>,
+    token: Version,
+    renewal: Option<Renewal>,
+}
+
+struct State {
+    view: DataStore,
+    resource: String,
+    key: String,
+    ttl: Duration,
+    since: Timestamp,
+    /// The version of the last renewal; `None` once the lease is over.
+    held: Mutex<Option<Version>>,
+}
+
+enum Attempt {
+    Acquired(Version),
+    HeldBy {
+        agent: Option<String>,
+        until: Option<Timestamp>,
+        version: Version,
+    },
+    /// Somebody else was quicker.
+    Raced,
+}
+
+impl DataStore {
+    /// Takes the lock on `resource`, waiting for it if asked to.
+    ///
+    /// # Errors
+    /// `LeaseHeld` names the holder and when its lease ends; `InvalidArgument` where the same owner holds it already.
+    pub async fn lock(&self, resource: &str, options: LockOptions) -> Result<Lease> {
+        let traced = self.trace("lock", resource);
+        let result = self.acquire(resource, options).await;
+        traced.end(result, |_| crate::trace::Seen::default())
+    }
+
+    async fn acquire(&self, resource: &str, options: LockOptions) -> Result<Lease> {
+        let key = format!("lock:{resource}");
+        self.checked_address(&key)?;
+        expiry(Some(options.ttl))?;
+        let give_up_at = self.now().saturating_add(options.wait);
+        loop {
+            let position = self.position().await?;
+            match self.try_acquire(&key, options.ttl).await? {
+                Attempt::Acquired(version) => return self.lease(resource, key, version, options),
+                Attempt::Raced => {}
+                Attempt::HeldBy { agent, until, version } => {
+                    if options.owner.is_some() && self.held_locks().owner(self, &key, version) == options.owner {
+                        return Err(Error::invalid(format!(
+                            "lock {resource:?} is held by this very caller: locks are not re-entrant, release it first"
+                        )));
+                    }
+                    let now = self.now();
+                    if now >= give_up_at {
+                        return Err(Error::lease_held(self.namespace(), &key, resource, agent, until));
+                    }
+                    self.wait_for_change(position, until.map_or(give_up_at, |until| until.min(give_up_at))).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_acquire(&self, key: &str, ttl: Duration) -> Result<Attempt> {
+        let row = self.current(key).await?;
+        let now = self.now();
+        let version = match row {
+            None => 0,
+            Some((value, version, expires_at)) => {
+                let holder = Holder::parse(value.as_str());
+                // Ours always have an expiry, at which they are gone.
+                let until = expires_at.or_else(|| holder.acquired_at.map(|at| at.saturating_add(HANDWRITTEN_TTL)));
+                if expires_at.is_some() || until.is_none_or(|until| now < until) {
+                    return Ok(Attempt::HeldBy { agent: holder.agent, until, version });
+                }
+                version
+            }
+        };
+        let value = holder_value(self.identity().agent(), now, now);
+        let options = SetOptions { ttl: Some(ttl), if_version: Some(version), ..SetOptions::default() };
+        match self.put(key, value, options).await {
+            Ok(version) => Ok(Attempt::Acquired(version)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Attempt::Raced),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lease(&self, resource: &str, key: String, version: Version, options: LockOptions) -> Result<Lease> {
+        if let Some(owner) = options.owner {
+            self.held_locks().add(self, &key, version, owner);
+        }
+        let state = Arc::new(State {
+            view: self.clone(),
+            resource: resource.to_owned(),
+            key,
+            ttl: options.ttl,
+            since: self.now(),
+            held: Mutex::new(Some(version)),
+        });
+        // From here on a failure releases the lock again.
+        let mut lease = Lease { state, token: version, renewal: None };
+        if options.keep_alive {
+            lease.renewal = Some(Renewal::start(Arc::clone(&lease.state))?);
+        }
+        Ok(lease)
+    }
+}
+
+impl Lease {
+    /// The fencing token: greater than that of every earlier holder of the lock. Have whatever the lock protects refuse
+    /// smaller ones.
+    pub fn token(&self) -> Version {
+        self.token
+    }
+
+    /// What is locked.
+    pub fn resource(&self) -> &str {
+        &self.state.resource
+    }
+
+    /// Holds the lock for another `ttl` from now.
+    ///
+    /// # Errors
+    /// `LeaseLost` where it had ended and somebody else has taken it or could have.
+    pub async fn renew(&self) -> Result<()> {
+        let state = Arc::clone(&self.state);
+        state.renew()
+    }
+
+    /// Whether the lock is still held, as far as the last renewal could tell.
+    pub fn is_held(&self) -> bool {
+        self.state.held().is_some()
+    }
+
+    /// The write that releases the lock, for a batch that is to happen only while it is held; see [`Lease::released`].
+    pub(crate) fn release_write(&self) -> Result<Write> {
+        let version = (*self.state.held()).ok_or_else(|| self.state.lost())?;
+        Ok(Write {
+            address: self.state.view.checked_address(&self.state.key)?,
+            precondition: Precondition::Version(version),
+            mutation: Mutation::Delete,
+            metadata: None,
+            expiry: Expiry::Default,
+        })
+    }
+
+    /// Stops renewing, so that the version in [`Lease::release_write`] stays what it is.
+    pub(crate) fn stop_renewing(&mut self) {
+        self.renewal = None;
+    }
+
+    /// Notes that a batch has released the lock.
+    pub(crate) fn released(self) {
+        *self.state.held() = None;
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Errors
+    /// `LeaseLost` where it had ended before.
+    pub async fn release(mut self) -> Result<()> {
+        self.stop_renewing();
+        self.state.release().await
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal = None;
+        self.state.view.held_locks().remove(&self.state.view, &self.state.key);
+        if self.is_held() {
+            // Where this fails the lease ends by itself.
+            let _ = block_on(self.state.release());
+        }
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease")
+            .field("resource", &self.state.resource)
+            .field("token", &self.token)
+            .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn held(&self) -> MutexGuard<'_, Option<Version>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lost(&self) -> Error {
+        Error::new(
+            ErrorKind::LeaseLost,
+            format!("the lease on {:?} has ended and is no longer yours: stop, or take the lock again", self.resource),
+        )
+        .at(self.view.namespace(), &self.key)
+    }
+
+    /// Holds its own mutex while it writes, so that two renewals do not take each other for a stranger.
+    fn renew(&self) -> Result<()> {
+        let mut held = self.held();
+        let version = (*held).ok_or_else(|| self.lost())?;
+        let value = holder_value(self.view.identity().agent(), self.view.now(), self.since);
+        let options = SetOptions { ttl: Some(self.ttl), if_version: Some(version), ..SetOptions::default() };
+        match block_on(self.view.put(&self.key, value, options)) {
+            Ok(version) => {
+                *held = Some(version);
+                self.view.held_locks().renewed(&self.view, &self.key, version);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                *held = None;
+                Err(self.lost())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn release(&self) -> Result<()> {
+        let version = self.held().take().ok_or_else(|| self.lost())?;
+        let write = Write {
+            address: self.view.checked_address(&self.key)?,
+            precondition: Precondition::Version(version),
+            mutation: Mutation::Delete,
+            metadata: None,
+            expiry: Expiry::Default,
+        };
+        match self.view.write_one(write).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Err(self.lost()),
+            result => result.map(drop),
+        }
+    }
+}
+
+impl HeldLocks {
+    fn locks(&self) -> MutexGuard<'_, HashMap<LockName, (Version, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(view: &DataStore, key: &str) -> LockName {
+        (view.identity().user().into(), view.namespace().into(), key.into())
+    }
+
+    fn owner(&self, view: &DataStore, key: &str, version: Version) -> Option<u64> {
+        self.locks().get(&Self::name(view, key)).filter(|(held, _)| *held == version).map(|(_, owner)| *owner)
+    }
+
+    fn add(&self, view: &DataStore, key: &str, version: Version, owner: u64) {
+        self.locks().insert(Self::name(view, key), (version, owner));
+    }
+
+    fn renewed(&self, view: &DataStore, key: &str, version: Version) {
+        if let Some((held, _)) = self.locks().get_mut(&Self::name(view, key)) {
+            *held = version;
+        }
+    }
+
+    fn remove(&self, view: &DataStore, key: &str) {
+        self.locks().remove(&Self::name(view, key));
+    }
+}
+
+/// The thread that renews a lease at every third of its time.
+struct Renewal {
+    signal: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Renewal {
+    fn start(state: Arc<State>) -> Result<Self> {
+        let signal: Arc<(Mutex<bool>, Condvar)> = Arc::default();
+        let stopped = Arc::clone(&signal);
+        let thread = std::thread::Builder::new().name("ads-lease".into()).spawn(move || {
+            let (stop, changed) = &*stopped;
+            let mut guard = stop.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*guard {
+                let (next, _) = changed
+                    .wait_timeout_while(guard, state.ttl / 3, |stop| !*stop)
+                    .unwrap_or_else(PoisonError::into_inner);
+                guard = next;
+                if *guard {
+                    return;
+                }
+                drop(guard);
+                // A busy moment is no loss yet: it is tried again while the lease lasts.
+                if state.renew().is_err_and(|error| error.kind() == ErrorKind::LeaseLost) {
+                    return;
+                }
+                guard = stop.lock().unwrap_or_else(PoisonError::into_inner);
+            }
+        });
+        let thread = thread.map_err(|source| {
+            Error::unavailable("the system refuses a thread to renew the lease: raise its limit").caused_by(source)
+        })?;
+        Ok(Self { signal, thread: Some(thread) })
+    }
+}
+
+impl Drop for Renewal {
+    fn drop(&mut self) {
+        let (stop, changed) = &*self.signal;
+        *stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its own thread.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Who holds a lock, as far as its record says.
+#[derive(Default)]
+struct Holder {
+    agent: Option<String>,
+    acquired_at: Option<Timestamp>,
+}
+
+impl Holder {
+    fn parse(value: &str) -> Self {
+        let Ok(members) = serde_json::from_str::<HashMap<String, &RawValue>>(value) else { return Self::default() };
+        let text = |name| members.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
+        Self { agent: text("agent"), acquired_at: text("acquired_at").and_then(|at| Timestamp::parse_naive_local(&at)) }
+    }
+}
+
+/// `acquired_at` is that of the last renewal: hand-written locks take one that is older than five minutes for abandoned.
+fn holder_value(agent: Option<&str>, renewed_at: Timestamp, since: Timestamp) -> Json {
+    let value = serde_json::json!({
+        "agent": agent,
+        "acquired_at": renewed_at.to_naive_local(),
+        "since": since.to_string(),
+    });
+    Json::from_trusted(value.to_string())
+}
