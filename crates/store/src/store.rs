@@ -15,6 +15,9 @@ use crate::lease::HeldLocks;
 use crate::limits::{Limits, check_namespace};
 use crate::open::open_engine;
 
+/// How many records' reads one write takes: a few milliseconds' work, so that other writers hardly notice.
+const FLUSH_AT_ONCE: usize = 2_000;
+
 /// How a store is opened, beyond its URL.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -156,15 +159,17 @@ impl Inner {
     }
 
     async fn flush(&self) -> Result<()> {
-        let accesses = self.accesses.drain();
-        if accesses.is_empty() {
-            return Ok(());
+        let mut accesses = self.accesses.drain();
+        while !accesses.is_empty() {
+            let rest = accesses.split_off(accesses.len().min(FLUSH_AT_ONCE));
+            if let Err(error) = self.engine.record_access(accesses.clone()).await {
+                self.accesses.restore(accesses);
+                self.accesses.restore(rest);
+                return Err(error);
+            }
+            accesses = rest;
         }
-        let written = self.engine.record_access(accesses.clone()).await;
-        if written.is_err() {
-            self.accesses.restore(accesses);
-        }
-        written
+        Ok(())
     }
 
     async fn close(&self) -> Result<()> {
