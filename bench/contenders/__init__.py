@@ -1,0 +1,19 @@
+"""The contenders by name. `synced` says what an acknowledged write survives: True, a power cut; False, only the end
+of the process."""
+
+from __future__ import annotations
+
+from contenders.base import Peer, Unavailable
+from contenders.floors import Fdatasync, FdatasyncAppend, Interpreter, Jiter, RawSqlite
+from contenders.ours import Ours, OursRelaxed, OursUncached
+from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, StandardLibrary
+
+CONTENDERS: dict[str, type[Peer]] = {
+    contender.name: contender
+    for contender in (
+        Ours, OursUncached, OursRelaxed, RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
+        StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis,
+    )
+}  # fmt: skip
+
+__all__ = ["CONTENDERS", "Peer", "Unavailable"]

@@ -1,0 +1,271 @@
+"""Measures Agent Data Store, its floors and its peers side by side. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import chart
+import report
+from contenders import CONTENDERS
+from rows import ROWS, busy_disk, judge
+from scenario import Plan, Scenario
+from scenarios import SCENARIOS
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+
+class Worker:
+    """A contender's process, told what to do line by line."""
+
+    def __init__(self, contender: str, scenario: str, folder: Path, plan: Plan) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.contender = contender
+        command = [sys.executable, str(HERE / "worker.py"), contender, scenario, str(folder), json.dumps(asdict(plan))]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def ask(self, command: str) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        # A process that has ended left an answer that says why.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(command + "\n")
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"error": f"its process ended with {self.process.wait()}"}
+
+    def close(self) -> None:
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+
+
+def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, versions: dict[str, str]) -> tuple[
+    dict[str, dict[str, list[float]]], dict[str, Any]
+]:  # fmt: skip
+    """Every contender in turn, round after round, the first of each round another one."""
+    about: dict[str, Any] = {
+        "title": scenario.title, "unit": scenario.unit, "measures": scenario.measures, "skipped": {}, "prepared": {},
+        "disk": [],
+    }  # fmt: skip
+    costs: dict[str, dict[str, list[float]]] = {measure: {} for measure in scenario.measures}
+    syncs = Worker("fdatasync", "disk", folder / "disk", plan) if scenario.writes else None
+    workers: dict[str, Worker] = {}
+
+    def failed(name: str, answer: dict[str, Any]) -> bool:
+        why = answer.get("skipped") or answer.get("error")
+        if not why:
+            return False
+        about["skipped"][name] = why
+        if "error" in answer:
+            print(f"  {name}: {why}", file=sys.stderr)
+        return True
+
+    def start(name: str) -> Worker:
+        return Worker(name, scenario.name, folder / name, plan)
+
+    try:
+        for name in contenders:
+            worker = start(name)
+            workers[name] = worker
+            answer = worker.ask("prepare")
+            if failed(name, answer):
+                workers.pop(name).close()
+                continue
+            versions.update(answer["versions"])
+            about["prepared"][name] = answer["value"]
+            if scenario.fresh:
+                worker.close()
+        if syncs and "error" in syncs.ask("prepare"):
+            syncs.close()
+            syncs = None
+        for turn in range(scenario.rounds()):
+            if syncs:
+                about["disk"].append(syncs.ask("set")["value"])
+            names = list(workers)
+            shift = turn % max(1, len(names))
+            for name in names[shift:] + names[:shift]:
+                for measure in scenario.measures:
+                    worker = start(name) if scenario.fresh else workers[name]
+                    answer = worker.ask(measure)
+                    if scenario.fresh:
+                        worker.close()
+                    if scenario.writes:
+                        settle(folder / name)
+                    if "skipped" in answer:
+                        continue
+                    if failed(name, answer):
+                        # A contender with half its rounds is none.
+                        workers.pop(name).close()
+                        for each in costs.values():
+                            each.pop(name, None)
+                        break
+                    costs[measure].setdefault(name, []).append(answer["value"])
+    finally:
+        for worker in (*workers.values(), *([syncs] if syncs else [])):
+            worker.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    return costs, about
+
+
+def settle(folder: Path) -> None:
+    """Waits for a contender's files to be on the disk: from outside, because closing a file drops a process's locks."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def machine(folder: Path) -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    memory = None
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        pass
+    return {
+        "processor": model,
+        "processors": os.cpu_count(),
+        "memory_bytes": memory,
+        "system": f"{platform.system()} {platform.release()}",
+        "filesystem": filesystem(folder),
+        "python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    """What the installed package was built from; `run` notes it, as the tree may have moved on since."""
+    try:
+        return (ROOT / "target" / "bench-wheels" / "commit").read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+def filesystem(folder: Path) -> str:
+    """The type of the file system that holds the folder, where the system says so."""
+    best, kind = "", "unknown"
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return kind
+    for line in mounts:
+        _, point, type_of, *_ = line.split()
+        inside = str(folder) == point or str(folder).startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(best):
+            best, kind = point, type_of
+    return kind
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under a minute: smaller sizes, few rounds")
+    parser.add_argument("--only", metavar="NAMES", help=f"contenders, by comma: {', '.join(CONTENDERS)}")
+    parser.add_argument("--scenario", metavar="NAMES", help=f"scenarios, by comma: {', '.join(SCENARIOS)}")
+    parser.add_argument("--growth", type=int, metavar="RECORDS", help="size of the large store (0: leave growth out)")
+    parser.add_argument("--chart", nargs="?", type=Path, const=ROOT / "docs" / "bench.svg", metavar="FILE",
+                        help="draw the results (default docs/bench.svg)")  # fmt: skip
+    parser.add_argument("--folder", type=Path, default=ROOT / "target" / "bench",
+                        help="where the stores are made: on the disk that is to be measured")  # fmt: skip
+    parser.add_argument("--redraw", type=Path, metavar="JSON", help="measure nothing: show and draw an earlier run")
+    return parser.parse_args()
+
+
+def names(given: str | None, known: dict[str, Any]) -> list[str]:
+    chosen = given.split(",") if given else list(known)
+    for name in chosen:
+        if name not in known:
+            sys.exit(f"there is no {name!r}; there are {', '.join(known)}")
+    return chosen
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    plan = Plan()
+    if args.growth:
+        plan = Plan(growth_large=args.growth)
+    if args.quick:
+        plan = plan.quick()
+    chosen = names(args.only, CONTENDERS)
+    scenarios = [name for name in names(args.scenario, SCENARIOS) if name != "disk"]
+    if args.growth == 0 and "growth" in scenarios:
+        scenarios.remove("growth")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=args.folder.resolve()))
+    document: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": commit(),
+        "machine": machine(folder),
+        "load_before": os.getloadavg(),
+        "plan": asdict(plan),
+        "quick": args.quick,
+        "versions": {},
+        "scenarios": {},
+        "results": {},
+    }
+    if document["machine"]["filesystem"] == "tmpfs":
+        print("the folder is in memory: durable writes cost nothing there and their rows mean nothing", file=sys.stderr)
+    started = time.monotonic()
+    try:
+        for name in scenarios:
+            scenario = SCENARIOS[name](plan)
+            contenders = [
+                peer for peer in scenario.contenders if peer in chosen and scenario.supports(CONTENDERS[peer])
+            ]
+            began = time.monotonic()
+            costs, about = run(scenario, contenders, folder / name, plan, document["versions"])
+            about["seconds"] = time.monotonic() - began
+            document["results"][name], document["scenarios"][name] = costs, about
+            print(f"{about['title']}: {about['seconds']:.0f} s", file=sys.stderr)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    document["seconds"] = time.monotonic() - started
+    document["load_after"] = os.getloadavg()
+    return document
+
+
+def main() -> None:
+    args = options()
+    document = json.loads(args.redraw.read_text()) if args.redraw else measure(args)
+    results, about = document["results"], document["scenarios"]
+    verdicts = [judge(results, row) for row in ROWS if row.scenario in results]
+    busy = busy_disk(about)
+    for verdict in verdicts:
+        verdict.doubt = busy.get(verdict.row.scenario, "")
+    document["targets"] = [verdict.as_json() for verdict in verdicts]
+    if not args.redraw:
+        folder = HERE / "results"
+        folder.mkdir(exist_ok=True)
+        text = json.dumps(document, indent=1, ensure_ascii=False)
+        for name in (document["date"].replace(":", ""), "latest"):
+            (folder / f"{name}.json").write_text(text + "\n")
+    print(report.numbers(results, about))
+    print()
+    print(report.targets(verdicts, about))
+    print()
+    for line in report.colophon(document, busy):
+        print(line)
+    if args.chart:
+        chart.draw(document, args.chart)
+        print(f"chart: {args.chart}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The rows of the table: what each compares, and the target it is held against."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import asdict, dataclass
+from typing import Any
+
+# results[scenario][measure][contender]: one number a round
+Results = dict[str, dict[str, dict[str, list[float]]]]
+
+FLOORS = ("raw-sqlite", "fdatasync", "fdatasync-append", "jiter", "interpreter")
+# Shown, but never held against a store that makes its writes durable.
+UNSYNCED = ("ours-relaxed", "diskcache-default")
+OURS = ("ours", "ours-uncached", "ours-relaxed")
+
+
+@dataclass(frozen=True)
+class Against:
+    """The costs of these contenders, added up round by round; `measure` where it is not the row's own."""
+
+    contenders: tuple[str, ...]
+    measure: str | None = None
+    difference: bool = False
+
+
+@dataclass(frozen=True)
+class EveryPeer:
+    """Each peer by itself: the row shows the one that comes closest to us, or furthest ahead."""
+
+    but: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    scenario: str
+    measure: str
+    against: Against | EveryPeer | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    note: str = ""
+    contender: str = "ours"
+
+
+RAW = Against(("raw-sqlite",))
+RAW_AND_PARSE = Against(("raw-sqlite", "jiter"))
+BUT_LMDB = EveryPeer(but=("lmdb",))
+
+ROWS = (
+    # A read from the cache does not ask SQLite at all, so what we add to SQLite's own cost shows without the cache.
+    Row("get_200", "get", RAW_AND_PARSE, at_most=1.5),
+    Row("get_200", "get", RAW_AND_PARSE, at_most=1.5, contender="ours-uncached", note="cache off"),
+    Row("get_200", "get", BUT_LMDB, at_most=1.0),
+    Row("get_4k", "get", RAW_AND_PARSE, at_most=1.5),
+    Row("get_4k", "get", RAW_AND_PARSE, at_most=1.5, contender="ours-uncached", note="cache off"),
+    Row("get_4k", "get", BUT_LMDB, at_most=1.0),
+    Row("miss", "get", RAW, at_most=1.5),
+    Row("miss", "get", RAW, at_most=1.5, contender="ours-uncached", note="cache off"),
+    Row("miss", "get", BUT_LMDB, at_most=1.0),
+    Row("set_200", "set", RAW, at_most=1.15),
+    Row("set_200", "set", RAW, at_most=1.15, contender="ours-uncached", note="cache off"),
+    Row("set_200", "set", Against(("fdatasync",)), at_most=1.3, note="only on a quiet disk"),
+    Row("set_4k", "set", RAW, at_most=1.15),
+    Row("writers", "together", Against(("ours",), "one"), at_least=6),
+    Row("set_many", "set_many", BUT_LMDB, at_most=1.0),
+    Row("get_many", "get_many", EveryPeer(), at_most=1.0),
+    Row("get_all", "get_all", EveryPeer(), at_most=1.0),
+    Row("list_keys", "list_keys", at_most=40e-6),
+    Row("list_namespaces", "list_namespaces", at_most=1e-3),
+    Row("clear", "clear", Against(("ours",), "set"), at_most=2),
+    *(
+        Row("growth", f"{call}_large", Against(("ours",), f"{call}_small"), at_most=2.5)
+        for call in ("hot_get", "get", "hot_set", "set", "hot_list_keys", "list_keys")
+    ),
+    Row("memory", "items", at_most=20e6),
+    Row("memory", "idle", Against(("interpreter",), difference=True), at_most=15e6),
+)
+
+
+@dataclass
+class Verdict:
+    """A row with this run's numbers. `value` is what the target is about; `low` and `high` its middle half."""
+
+    row: Row
+    cost: float | None = None
+    base_name: str = ""
+    base: float | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    missing: str = ""
+    # Why the value may be the machine's rather than ours.
+    doubt: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        if self.value is None or (self.row.at_most is None and self.row.at_least is None):
+            return None
+        over = self.row.at_most is not None and self.value > self.row.at_most
+        under = self.row.at_least is not None and self.value < self.row.at_least
+        return not (over or under)
+
+    @property
+    def certain(self) -> bool:
+        """Neither a busy disk nor a target in the midst of what the rounds gave."""
+        bound = self.row.at_most if self.row.at_most is not None else self.row.at_least
+        if self.doubt or bound is None or self.low is None or self.high is None:
+            return not self.doubt
+        return not self.low <= bound <= self.high
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "met": self.met, "certain": self.certain}
+
+
+def judge(results: Results, row: Row) -> Verdict:
+    """Ratios are taken round by round, between runs moments apart, and their median counts: a busy machine slows
+    both sides of a round alike."""
+    costs = results.get(row.scenario, {}).get(row.measure, {})
+    ours = costs.get(row.contender)
+    if not ours:
+        return Verdict(row, missing="not run")
+    verdict = Verdict(row, cost=statistics.median(ours))
+    if row.against is None:
+        _spread(verdict, ours)
+    elif isinstance(row.against, EveryPeer):
+        out = (*FLOORS, *UNSYNCED, *OURS, *row.against.but)
+        peers = {name: _ratios(ours, theirs) for name, theirs in costs.items() if name not in out and theirs}
+        if not peers:
+            verdict.missing = "no peer ran"
+            return verdict
+        worst = max(peers, key=lambda name: statistics.median(peers[name]))
+        verdict.base_name, verdict.base = worst, statistics.median(costs[worst])
+        _spread(verdict, peers[worst])
+    else:
+        of = results[row.scenario].get(row.against.measure or row.measure, {})
+        parts = [of.get(name) for name in row.against.contenders]
+        verdict.base_name = " + ".join(row.against.contenders)
+        if row.against.measure:
+            verdict.base_name = f"{row.against.measure} of {verdict.base_name}".replace("of ours", "").strip()
+        if not all(parts):
+            verdict.missing = f"needs {verdict.base_name}"
+            return verdict
+        base = [sum(each) for each in zip(*parts, strict=True)]  # type: ignore[arg-type]
+        verdict.base = statistics.median(base)
+        if row.against.difference:
+            _spread(verdict, [a - b for a, b in zip(ours, base, strict=True)])
+        else:
+            _spread(verdict, _ratios(ours, base))
+    return verdict
+
+
+def busy_disk(about: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Scenarios during which the disk was slower than it was at its best in this run, or uneven."""
+    disks = {name: each["disk"] for name, each in about.items() if each.get("disk")}
+    best = min((min(syncs) for syncs in disks.values()), default=0.0)
+    found = {}
+    for name, syncs in disks.items():
+        low, high = quartiles(syncs)
+        slower, spread = statistics.median(syncs) / best, (high - low) / statistics.median(syncs)
+        if slower > 1.5 or spread > 0.3:
+            found[name] = f"disk {slower:.1f} x its best, uneven by {spread:.0%}"
+    return found
+
+
+def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def _spread(verdict: Verdict, values: list[float]) -> None:
+    verdict.value = statistics.median(values)
+    verdict.low, verdict.high = quartiles(values)
+
+
+def quartiles(values: list[float]) -> tuple[float, float]:
+    if len(values) < 2:
+        return values[0], values[0]
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, high
