@@ -177,7 +177,7 @@ impl User {
                     Outcome { existed, version: before.map_or(0, |stored| stored.version), result: None }
                 }
                 Effect::Remove => {
-                    self.remove(namespace, key, now);
+                    self.remove(namespace, key, agent, now);
                     self.change(ChangeKind::Delete, namespace, Some(key), agent, now);
                     Outcome { existed, version: 0, result: None }
                 }
@@ -193,6 +193,9 @@ impl User {
                 }
             };
             outcomes.push(outcome);
+        }
+        for write in &batch.writes {
+            self.forget_if_empty(&write.address.namespace);
         }
         Ok(outcomes)
     }
@@ -212,22 +215,26 @@ impl User {
         self.live_in(namespace, Range::default(), now).next().is_some()
     }
 
-    fn remove(&mut self, namespace: &str, key: &str, now: Timestamp) {
+    fn remove(&mut self, namespace: &str, key: &str, agent: Option<&str>, now: Timestamp) {
         if let Some(entry) = self.namespaces.get_mut(namespace) {
             entry.records.remove(key);
             entry.updated_at = now;
-            if entry.records.is_empty() {
-                self.namespaces.remove(namespace);
-            }
+            entry.agents.extend(agent.map(Into::into));
         }
     }
 
     /// Removes the record if it is there: its time is up.
     fn expire(&mut self, namespace: &str, key: &str, now: Timestamp) {
-        if self.namespaces.get(namespace).is_some_and(|entry| entry.records.contains_key(key)) {
-            let updated_at = self.namespaces[namespace].updated_at;
-            self.remove(namespace, key, updated_at);
+        let removed = self.namespaces.get_mut(namespace).and_then(|entry| entry.records.remove(key));
+        if removed.is_some() {
             self.change(ChangeKind::Expire, namespace, Some(key), None, now);
+        }
+    }
+
+    /// Not before the end of a batch: nobody sees a namespace go that the batch fills again.
+    fn forget_if_empty(&mut self, namespace: &str) {
+        if self.namespaces.get(namespace).is_some_and(|entry| entry.records.is_empty()) {
+            self.namespaces.remove(namespace);
         }
     }
 }
@@ -283,7 +290,7 @@ fn page_of<T>(items: impl Iterator<Item = T>, page: PageSize, bytes: impl Fn(&T)
     let (mut rows, mut size) = (Vec::new(), 0usize);
     for item in items {
         let item_bytes = bytes(&item);
-        if rows.len() >= page.rows || (!rows.is_empty() && size.saturating_add(item_bytes) > page.bytes) {
+        if rows.len() >= page.rows.max(1) || (!rows.is_empty() && size.saturating_add(item_bytes) > page.bytes) {
             return Page { rows, more: true };
         }
         size = size.saturating_add(item_bytes);
@@ -450,6 +457,9 @@ impl Engine for MemoryEngine {
 
     fn maintain(&self) -> Answer<'_, bool> {
         let mut state = self.state();
+        if state.closed {
+            return Answer::ready(Err(closed()));
+        }
         let now = self.clock.now();
         for user in state.users.values_mut() {
             let expired: Vec<(Box<str>, Box<str>)> = user
@@ -462,6 +472,7 @@ impl Engine for MemoryEngine {
                 .collect();
             for (namespace, key) in expired {
                 user.expire(&namespace, &key, now);
+                user.forget_if_empty(&namespace);
             }
         }
         Answer::ready(Ok(false))

@@ -1,0 +1,123 @@
+//! Every engine passes the whole conformance suite.
+
+use std::process::ExitCode;
+
+use agent_data_store::conformance::{Exception, Harness, Place, trials};
+use agent_data_store::{Error, ErrorKind, Options, Result, Store, block_on, sqlite_url};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use tempfile::TempDir;
+
+const NOTHING_IS_KEPT: &str = "memory keeps nothing: whoever opens it has an empty store";
+
+struct Memory;
+
+impl Harness for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn prepare(&self, options: Options) -> Result<Box<dyn Place>> {
+        Ok(Box::new(InMemory(options)))
+    }
+
+    fn exceptions(&self) -> &[Exception] {
+        &[
+            Exception { case: "a store opened again holds everything", reason: NOTHING_IS_KEPT },
+            Exception { case: "closing writes the reads gathered so far", reason: NOTHING_IS_KEPT },
+            Exception { case: "versions go on rising in a store opened again", reason: NOTHING_IS_KEPT },
+            Exception { case: "the change feed goes on in a store opened again", reason: NOTHING_IS_KEPT },
+            Exception { case: "time goes on while a store is closed", reason: NOTHING_IS_KEPT },
+            Exception { case: "a cleared namespace stays cleared in a store opened again", reason: NOTHING_IS_KEPT },
+            Exception {
+                case: "a store opened twice shows each handle the other's writes at once",
+                reason: NOTHING_IS_KEPT,
+            },
+            Exception { case: "a store opened twice expires and sweeps in either handle", reason: NOTHING_IS_KEPT },
+            Exception { case: "a store opened twice loses no write of either handle", reason: NOTHING_IS_KEPT },
+            Exception { case: "a store opened twice wakes who waits in the other handle", reason: NOTHING_IS_KEPT },
+            Exception {
+                case: "random histories give the same results in a store that is opened again and again",
+                reason: NOTHING_IS_KEPT,
+            },
+        ]
+    }
+}
+
+struct InMemory(Options);
+
+impl Place for InMemory {
+    fn open(&self) -> Result<Store> {
+        block_on(Store::open("memory:", self.0.clone()))
+    }
+}
+
+struct Sqlite {
+    name: &'static str,
+    parameters: &'static str,
+}
+
+impl Harness for Sqlite {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn prepare(&self, options: Options) -> Result<Box<dyn Place>> {
+        let folder = tempfile::tempdir().map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "cannot make a folder for temporary files").caused_by(error)
+        })?;
+        let url = format!("{}{}", sqlite_url(&folder.path().join("store.db")), self.parameters);
+        Ok(Box::new(InFile { options, url, _folder: folder }))
+    }
+
+    fn exceptions(&self) -> &[Exception] {
+        &[
+            Exception {
+                case: "a page of no rows holds one all the same",
+                reason: "it is empty and says that there is more",
+            },
+            Exception {
+                case: "a value at hand is never older than a write that was acknowledged before",
+                reason: "two threads that miss at once keep two entries, of which a commit carries over one",
+            },
+        ]
+    }
+}
+
+struct InFile {
+    options: Options,
+    url: String,
+    _folder: TempDir,
+}
+
+impl Place for InFile {
+    fn open(&self) -> Result<Store> {
+        block_on(Store::open(&self.url, self.options.clone()))
+    }
+}
+
+const ENGINES: [&dyn Harness; 3] = [
+    &Memory,
+    &Sqlite { name: "sqlite", parameters: "" },
+    &Sqlite { name: "sqlite (relaxed)", parameters: "?durability=relaxed" },
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let mut counts = Vec::new();
+    let mut failed = false;
+    for harness in ENGINES {
+        let tests = trials(harness).into_iter().map(|trial| {
+            let name = format!("{}: {}", harness.name(), trial.name());
+            let skipped = trial.skipped().is_some();
+            Trial::test(name, move || trial.run().map_err(Failed::from)).with_ignored_flag(skipped)
+        });
+        let conclusion = libtest_mimic::run(&arguments, tests.collect());
+        failed |= conclusion.has_failed();
+        let Conclusion { num_passed, num_failed, num_ignored, .. } = conclusion;
+        counts.push(format!("{}: {num_passed} passed, {num_failed} failed, {num_ignored} skipped", harness.name()));
+    }
+    if !arguments.list {
+        println!("{}", counts.join("\n"));
+    }
+    ExitCode::from(u8::from(failed))
+}
