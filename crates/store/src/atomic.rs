@@ -65,7 +65,7 @@ impl DataStore {
         &self,
         key: &str,
         ttl: Option<Duration>,
-        mut function: impl FnMut(Option<&Json>) -> Result<Json, E>,
+        mut function: impl AsyncFnMut(Option<&Json>) -> Result<Json, E>,
     ) -> Result<(Json, Version), E> {
         loop {
             let present = self.versioned(key).await?;
@@ -73,7 +73,7 @@ impl DataStore {
                 Some((value, version)) => (Some(value), *version),
                 None => (None, 0),
             };
-            let next = function(value)?;
+            let next = function(value).await?;
             let options = SetOptions { ttl, if_version: Some(version), ..SetOptions::default() };
             match self.set(key, next.clone(), options).await {
                 // A conflict means that somebody else got on, so this cannot go round for nothing.

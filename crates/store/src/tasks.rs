@@ -15,6 +15,8 @@ use crate::data_store::{DataStore, expiry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
 use crate::model::{Address, Expiry, Mutation, PageSize, Precondition, Range, Row, Version, View, Write};
+use crate::secrets::SecretsPolicy;
+use crate::wire;
 
 /// How much a look for work reads at once.
 const PAGE: PageSize = PageSize { rows: 32, bytes: 256 << 10 };
@@ -38,7 +40,7 @@ impl ClaimOptions {
 }
 
 /// A task that is ours for a time. Unless ended, it goes back to the others when the time is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     view: DataStore,
     key: Box<str>,
@@ -132,7 +134,8 @@ impl DataStore {
     pub async fn tasks(&self, prefix: &str) -> Result<TaskSummary> {
         let now = self.now();
         let mut summary = TaskSummary { done: self.done_tasks()?.count(prefix).await?, ..TaskSummary::default() };
-        self.each_record(prefix, async |row| {
+        let mut rows = Rows::new(self, prefix);
+        while let Some(row) = rows.next().await? {
             let state = TaskState::of(&row);
             match state.by.is_some().then(|| state.readiness(now)) {
                 Some(Readiness::At(until)) => {
@@ -140,16 +143,13 @@ impl DataStore {
                 }
                 _ => summary.waiting += 1,
             }
-            Ok(true)
-        })
-        .await?;
-        self.failed_tasks()?
-            .each_record(prefix, async |row| {
-                let state = TaskState::of(&row);
-                summary.failed.push(FailedTask { key: row.key, attempts: state.attempt, error: state.error });
-                Ok(true)
-            })
-            .await?;
+        }
+        let failed = self.failed_tasks()?;
+        let mut rows = Rows::new(&failed, prefix);
+        while let Some(row) = rows.next().await? {
+            let state = TaskState::of(&row);
+            summary.failed.push(FailedTask { key: row.key, attempts: state.attempt, error: state.error });
+        }
         Ok(summary)
     }
 
@@ -180,26 +180,23 @@ impl DataStore {
 
     async fn try_claim(&self, prefix: &str, options: ClaimOptions) -> Result<Found> {
         let (done, failed) = (self.done_tasks()?, self.failed_tasks()?);
-        let (mut claimed, mut next) = (None, None::<Timestamp>);
-        self.each_record(prefix, async |row| {
+        let mut next = None::<Timestamp>;
+        let mut rows = Rows::new(self, prefix);
+        while let Some(row) = rows.next().await? {
             let state = TaskState::of(&row);
             if let Readiness::At(moment) = state.readiness(self.now()) {
                 next = Some(next.map_or(moment, |next| next.min(moment)));
-                return Ok(true);
-            }
-            if done.current(&row.key).await?.is_some() {
+            } else if done.current(&row.key).await?.is_some() {
                 self.end_task(&row, row.version, None).await?;
             } else if options.max_attempts.is_some_and(|most| state.attempt >= most) {
                 let error = state.error.clone().or_else(|| Some("the claim ended without a result".to_owned()));
                 let state = TaskState { error, ..state };
                 self.end_task(&row, row.version, Some((&failed, row.value.clone(), state))).await?;
-            } else {
-                claimed = self.claim_row(row, state, options.ttl).await?;
+            } else if let Some(claim) = self.claim_row(row, state, options.ttl).await? {
+                return Ok(Found::Claim(Box::new(claim)));
             }
-            Ok(claimed.is_none())
-        })
-        .await?;
-        Ok(claimed.map_or(Found::Nothing(next), |claim| Found::Claim(Box::new(claim))))
+        }
+        Ok(Found::Nothing(next))
     }
 
     /// `None` where somebody else was quicker.
@@ -213,7 +210,7 @@ impl DataStore {
         };
         let write = self.state_write(&row.key, row.version, &state)?;
         let (key, value) = (row.key, row.value.unwrap_or_else(|| Json::from_trusted("null")));
-        match self.write_one(write).await {
+        match self.apply_one(write).await {
             Ok(outcome) => Ok(Some(Claim { view: self.clone(), key, value, version: outcome.version, state })),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
             Err(error) => Err(error),
@@ -253,28 +250,42 @@ impl DataStore {
                 expiry: Expiry::Default,
             });
         }
-        match self.write(writes).await {
+        // A task was let in when it was stored; it must not get stuck where it is.
+        match self.clone().with_secrets_policy(SecretsPolicy::Allow).write(writes).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
 
-    /// Calls `function` for each record under `prefix` in key order, until it returns `false`. Locks are no tasks.
-    async fn each_record(&self, prefix: &str, mut function: impl AsyncFnMut(Row) -> Result<bool>) -> Result<()> {
-        let mut after: Option<Box<str>> = None;
+/// The records under a prefix in key order, read page by page. Locks are no tasks.
+struct Rows<'a> {
+    view: &'a DataStore,
+    prefix: &'a str,
+    read: std::vec::IntoIter<Row>,
+    last: Option<Box<str>>,
+    more: bool,
+}
+
+impl<'a> Rows<'a> {
+    fn new(view: &'a DataStore, prefix: &'a str) -> Self {
+        Self { view, prefix, read: Vec::new().into_iter(), last: None, more: true }
+    }
+
+    async fn next(&mut self) -> Result<Option<Row>> {
         loop {
-            let range = Range { prefix, after: after.as_deref() };
-            let page = self.read_page(range, View::Record, PAGE).await?;
-            after = page.rows.last().map(|row| row.key.clone());
-            for row in page.rows {
-                if !row.key.starts_with("lock:") && !function(row).await? {
-                    return Ok(());
-                }
+            if let Some(row) = self.read.find(|row| !row.key.starts_with("lock:")) {
+                return Ok(Some(row));
             }
-            if !page.more {
-                return Ok(());
+            if !self.more {
+                return Ok(None);
             }
+            let range = Range { prefix: self.prefix, after: self.last.as_deref() };
+            let page = self.view.read_page(range, View::Record, PAGE).await?;
+            self.last = page.rows.last().map(|row| row.key.clone());
+            self.more = page.more;
+            self.read = page.rows.into_iter();
         }
     }
 }
@@ -341,7 +352,13 @@ impl Claim {
     pub async fn complete(self, result: Option<Json>) -> Result<()> {
         let done = self.view.done_tasks()?;
         let state = TaskState { until: None, error: None, ..self.state.clone() };
-        self.end(&done, result, state).await
+        let warnings = match &result {
+            Some(result) => self.view.look_for_secrets_in(&done.checked_address(&self.key)?, "result", result)?,
+            None => Vec::new(),
+        };
+        self.end(&done, result, state).await?;
+        done.warn_of_secrets(&warnings);
+        Ok(())
     }
 
     /// Gives the task back after a pause, or with `None` sets it aside in `tasks-failed:{namespace}` for good.
@@ -350,17 +367,21 @@ impl Claim {
     /// `LeaseLost` as for [`Claim::complete`].
     pub async fn fail(self, error: &str, retry_in: Option<Duration>) -> Result<()> {
         let mut state = TaskState { error: Some(error.to_owned()), until: None, ..self.state.clone() };
+        let view = self.view.clone();
+        let warnings = view.look_for_secrets_in(&view.checked_address(&self.key)?, "error", &wire::string(error))?;
         match retry_in {
             Some(pause) => {
                 state.by = None;
-                state.not_before = Some(self.view.now().saturating_add(pause).to_string());
-                self.put_state(&state).await.map(drop)
+                state.not_before = Some(view.now().saturating_add(pause).to_string());
+                self.put_state(&state).await?;
             }
             None => {
-                let (failed, value) = (self.view.failed_tasks()?, self.value.clone());
-                self.end(&failed, Some(value), state).await
+                let (failed, value) = (view.failed_tasks()?, self.value.clone());
+                self.end(&failed, Some(value), state).await?;
             }
         }
+        view.warn_of_secrets(&warnings);
+        Ok(())
     }
 
     /// Gives the task back at once, as if it had not been claimed.
@@ -388,7 +409,7 @@ impl Claim {
 
     async fn put_state(&self, state: &TaskState) -> Result<Version> {
         let write = self.view.state_write(&self.key, self.version, state)?;
-        match self.view.write_one(write).await {
+        match self.view.apply_one(write).await {
             Ok(outcome) => Ok(outcome.version),
             Err(error) if error.kind() == ErrorKind::Conflict => Err(self.lost()),
             Err(error) => Err(error),
