@@ -7,7 +7,10 @@ use std::time::Duration;
 /// How late a read may be counted, at most, is twice this.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// What the thread does at each turn; returns whether to go on at once.
+/// Between two steps of a longer work, so that writers get most of the time.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// What the thread does at each turn; returns whether there is more to do.
 pub(crate) trait Chores: Send + Sync + 'static {
     fn do_chores(&self) -> bool;
 }
@@ -31,12 +34,13 @@ impl Signal {
     }
 
     /// Waits for the next turn; `false` to stop.
-    fn wait(&self, at_once: bool) -> bool {
+    fn wait(&self, in_midst: bool) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let interval = if at_once { Duration::ZERO } else { INTERVAL };
+        // In the midst of it nobody needs to wake the thread.
+        let interval = if in_midst { PAUSE } else { INTERVAL };
         let (mut state, _) = self
             .changed
-            .wait_timeout_while(state, interval, |state| !state.wake && !state.stop)
+            .wait_timeout_while(state, interval, |state| (in_midst || !state.wake) && !state.stop)
             .unwrap_or_else(PoisonError::into_inner);
         state.wake = false;
         !state.stop
@@ -56,10 +60,10 @@ impl Housekeeper {
         let signal = Arc::new(Signal::default());
         let waiting = Arc::clone(&signal);
         let thread = std::thread::Builder::new().name("ads-housekeeping".into()).spawn(move || {
-            let mut at_once = false;
-            while waiting.wait(at_once) {
+            let mut more = false;
+            while waiting.wait(more) {
                 let Some(chores) = chores.upgrade() else { return };
-                at_once = chores.do_chores();
+                more = chores.do_chores();
             }
         })?;
         Ok(Self { signal, thread: Some(thread) })

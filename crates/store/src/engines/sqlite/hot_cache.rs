@@ -158,6 +158,18 @@ impl HotCache {
         Found::Miss(view.read())
     }
 
+    /// What is known of each address in exactly this state; `None` where the database has to be asked. Whoever uses it
+    /// checks afterwards that the state still is what it was.
+    pub(super) fn find_all(&self, user: &str, addresses: &[Address], state: &Header) -> Vec<Option<Known>> {
+        let find = |Address { namespace, key }: &Address| {
+            let names = NamesRef { user, namespace, key };
+            let hash = self.hasher.hash_one(names);
+            let mut shard = self.shard(hash);
+            if shard.state == Some(*state) { shard.find(hash, names) } else { None }
+        };
+        addresses.iter().map(find).collect()
+    }
+
     /// Keeps what the database said of a key, if it was in the state `before` all the while.
     pub(super) fn keep(&self, user: &str, namespace: &str, key: &str, before: Header, known: Known) {
         let names = NamesRef { user, namespace, key };
@@ -222,13 +234,16 @@ impl Shard {
         if let Some(entry) = self.young.find(hash, |entry| names.is(&entry.names)) {
             return Some(entry.known.clone());
         }
+        // Not in the young generation, so nowhere else.
         let (entry, _) = self.old.find_entry(hash, |entry| names.is(&entry.names)).ok()?.remove();
         let known = entry.known.clone();
         self.insert(entry);
         Some(known)
     }
 
+    /// Adds an entry in the place of whatever is there under its names: two threads may have missed the same key.
     fn insert(&mut self, entry: Entry) {
+        self.remove(entry.hash, |names| *names == entry.names);
         let bytes = entry.bytes();
         if bytes > self.generation_bytes {
             return;
@@ -241,15 +256,17 @@ impl Shard {
         self.young.insert_unique(entry.hash, entry, |entry| entry.hash);
     }
 
+    fn remove(&mut self, hash: u64, is: impl Fn(&Names) -> bool) -> Option<Entry> {
+        if let Ok(found) = self.young.find_entry(hash, |entry| is(&entry.names)) {
+            let (entry, _) = found.remove();
+            self.young_bytes -= entry.bytes();
+            return Some(entry);
+        }
+        self.old.find_entry(hash, |entry| is(&entry.names)).ok().map(|found| found.remove().0)
+    }
+
     fn replace(&mut self, hash: u64, names: NamesRef<'_>, now: Option<Known>) {
-        let removed = match self.young.find_entry(hash, |entry| names.is(&entry.names)) {
-            Ok(found) => {
-                let (entry, _) = found.remove();
-                self.young_bytes -= entry.bytes();
-                Some(entry)
-            }
-            Err(_) => self.old.find_entry(hash, |entry| names.is(&entry.names)).ok().map(|found| found.remove().0),
-        };
+        let removed = self.remove(hash, |other| names.is(other));
         // What nobody has read is not worth a place.
         if let (Some(entry), Some(known)) = (removed, now) {
             self.insert(Entry { known, ..entry });
@@ -305,4 +322,48 @@ fn mutant(mutant: Mutant) -> bool {
 #[cfg(not(test))]
 const fn mutant(_mutant: Mutant) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wal_index::Anchor;
+    use super::*;
+
+    fn live(text: &str, version: Version) -> Known {
+        Some(Live { value: Json::from_trusted(text), version, expires_at: None })
+    }
+
+    fn found(cache: &HotCache, key: &str) -> Option<Version> {
+        match cache.find("u", "n", key) {
+            Found::Hit(known) => known.map(|live| live.version),
+            Found::Miss(_) => None,
+        }
+    }
+
+    /// Two threads that miss the same key at once both keep what they read: an own commit must replace both.
+    #[test]
+    fn a_key_kept_twice_is_replaced_once_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let database = rusqlite::Connection::open(&path).unwrap();
+        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+        let anchor = Anchor::open(&path).unwrap().expect("the index is there");
+        let cache = HotCache::new(1 << 20);
+        cache.attach(anchor.view());
+        let before = anchor.view().read().expect("distinctive");
+        cache.keep("u", "n", "k", before, live("1", 1));
+        cache.keep("u", "n", "k", before, live("1", 1));
+        assert_eq!(found(&cache, "k"), Some(1));
+
+        database.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+        let after = anchor.view().read().expect("distinctive");
+        assert_eq!(found(&cache, "k"), None, "another state");
+        let address = Address { namespace: "n".into(), key: "k".into() };
+        let written = |now| [Written { user: "u".into(), address: address.clone(), now }];
+        cache.carry(before, after, &written(Some(live("2", 2))));
+        assert_eq!(found(&cache, "k"), Some(2));
+        cache.carry(after, after, &written(None));
+        assert_eq!(found(&cache, "k"), None, "nothing of it is left");
+        drop(cache.detach());
+    }
 }

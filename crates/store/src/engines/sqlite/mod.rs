@@ -24,7 +24,7 @@ use rusqlite::Connection;
 use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
 use self::hot_cache::{Detached, Found, HotCache, Known, Live};
-use self::wal_index::Anchor;
+use self::wal_index::{Anchor, HeaderView};
 use self::writer::{Done, Job, Rules, Writer};
 use crate::clock::Timestamp;
 use crate::engine::{Answer, Engine, Suspended};
@@ -179,6 +179,41 @@ impl Shared {
             None => self.read_with(|connection, _| read::read_value(connection, user, namespace, key))?,
         };
         Ok(self.live_row(known))
+    }
+
+    /// Values of several keys as of one state: what the cache holds of that state, and the rest from the database.
+    fn read_values(&self, cache: &HotCache, user: &str, addresses: &[Address]) -> Result<Vec<Option<Row>>> {
+        let read = |addresses: &[Address]| {
+            self.read_with(|connection, _| {
+                read::snapshot(connection, || read::read_values(connection, user, addresses))
+            })
+        };
+        let view = cache.view();
+        let Some((view, state)) = view.zip(view.and_then(HeaderView::read)) else {
+            self.attach(cache);
+            return self.live_rows(addresses, read(addresses)?);
+        };
+        let mut known = cache.find_all(user, addresses, &state);
+        let missing: Vec<usize> = (0..known.len()).filter(|index| known[*index].is_none()).collect();
+        let wanted: Vec<Address> = missing.iter().map(|index| addresses[*index].clone()).collect();
+        let found = if wanted.is_empty() { Vec::new() } else { read(&wanted)? };
+        // Still the same state: both parts are of it. Else somebody has committed meanwhile, and all is read together.
+        if !view.is(&state) {
+            return self.live_rows(addresses, read(addresses)?);
+        }
+        for (index, found) in missing.into_iter().zip(found) {
+            let Address { namespace, key } = &addresses[index];
+            cache.keep(user, namespace, key, state, found.clone());
+            known[index] = Some(found);
+        }
+        self.live_rows(addresses, known.into_iter().map(Option::flatten).collect())
+    }
+
+    /// The rows of what is known of `addresses`, but those whose time is up.
+    fn live_rows(&self, addresses: &[Address], known: Vec<Known>) -> Result<Vec<Option<Row>>> {
+        let with_key =
+            |(known, address): (Known, &Address)| Some(Row { key: address.key.clone(), ..self.live_row(known)? });
+        Ok(known.into_iter().zip(addresses).map(with_key).collect())
     }
 
     fn peek(&self, user: &str, namespace: &str, key: &str) -> Option<Option<Row>> {
@@ -348,6 +383,9 @@ impl Engine for SqliteEngine {
     }
 
     fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>> {
+        if let (View::Value, Some(cache)) = (view, &self.0.cache) {
+            return Answer::ready(self.0.read_values(cache, user, addresses));
+        }
         self.read_with(|connection, now| {
             read::snapshot(connection, || read::read(connection, user, addresses, view, now))
         })

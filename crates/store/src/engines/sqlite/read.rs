@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, Rows, params};
 
 use super::hot_cache::{Known, Live};
 use super::write::record_bytes;
@@ -48,13 +48,53 @@ pub(super) fn read_value(connection: &Connection, user: &str, namespace: &str, k
         "SELECT r.expires_at, r.version, r.value FROM namespaces n JOIN records r ON r.namespace_id = n.id
          WHERE n.user = ?1 AND n.name = ?2 AND r.key = ?3",
     )?;
-    let mut rows = statement.query(params![user, namespace, key])?;
+    known(statement.query(params![user, namespace, key])?)
+}
+
+/// The same of several records.
+pub(super) fn read_values(connection: &Connection, user: &str, addresses: &[Address]) -> Result<Vec<Known>> {
+    let mut statement = connection
+        .prepare_cached("SELECT expires_at, version, value FROM records WHERE namespace_id = ?1 AND key = ?2")?;
+    let mut ids = NamespaceIds::new(connection, user);
+    let mut values = Vec::with_capacity(addresses.len());
+    for Address { namespace, key } in addresses {
+        values.push(match ids.get(namespace)? {
+            Some(id) => known(statement.query(params![id, &**key])?)?,
+            None => None,
+        });
+    }
+    Ok(values)
+}
+
+fn known(mut rows: Rows<'_>) -> Result<Known> {
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(Some(Live {
         value: Json::from_trusted(row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?),
         version: row.get(1)?,
         expires_at: row.get::<_, Option<i64>>(0)?.map(Timestamp::from_micros),
     }))
+}
+
+/// Looks up each namespace once.
+struct NamespaceIds<'a> {
+    connection: &'a Connection,
+    user: &'a str,
+    known: HashMap<&'a str, Option<i64>>,
+}
+
+impl<'a> NamespaceIds<'a> {
+    fn new(connection: &'a Connection, user: &'a str) -> Self {
+        Self { connection, user, known: HashMap::new() }
+    }
+
+    fn get(&mut self, namespace: &'a str) -> Result<Option<i64>> {
+        if let Some(id) = self.known.get(namespace) {
+            return Ok(*id);
+        }
+        let id = namespace_id(self.connection, self.user, namespace)?;
+        self.known.insert(namespace, id);
+        Ok(id)
+    }
 }
 
 pub(super) fn read_one(
@@ -87,13 +127,10 @@ pub(super) fn read(
         columns(view),
         join(view)
     ))?;
-    let mut ids: HashMap<&str, Option<i64>> = HashMap::new();
+    let mut ids = NamespaceIds::new(connection, user);
     let mut rows = Vec::with_capacity(addresses.len());
     for Address { namespace, key } in addresses {
-        let id = match ids.get(&**namespace) {
-            Some(id) => *id,
-            None => *ids.entry(namespace).or_insert(namespace_id(connection, user, namespace)?),
-        };
+        let id = ids.get(namespace)?;
         rows.push(match id {
             Some(id) => {
                 let mut found = statement.query(params![id, &**key])?;

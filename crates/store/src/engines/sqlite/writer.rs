@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 use crate::limits::Limits;
 use crate::model::{Access, Batch, Outcome};
 
-/// How much one step of sweeping removes: about a millisecond's work, so that writers hardly notice.
-const SWEEP_ROWS: usize = 200;
-const SWEEP_BYTES: i64 = 1 << 20;
+/// How much one step of sweeping removes: a fraction of a millisecond's work, so that writers hardly notice.
+const SWEEP_ROWS: usize = 100;
+const SWEEP_BYTES: i64 = 128 << 10;
 
 /// Something to do in a write transaction.
 pub(super) enum Job {
