@@ -16,6 +16,7 @@ use crate::model::{
     Version, View, Write,
 };
 use crate::observe::Observer;
+use crate::secrets::{SecretsPolicy, WarningSink};
 use crate::store::Inner;
 use crate::trace::{Seen, Traced};
 
@@ -61,7 +62,8 @@ pub struct SetOptions {
 
 /// A user's records in one namespace, as one agent reads and writes them. Cheap to clone, safe to share.
 ///
-/// Every verb may fail with `InvalidArgument` (a name outside of the limits, a closed store), `Unavailable` (busy past the
+/// Every verb may fail with `InvalidArgument` (a name outside of the limits, a closed store, a likely credential where
+/// [`SecretsPolicy::Refuse`] holds), `Unavailable` (busy past the
 /// deadline, full disk) and `CorruptStore`; only further errors are named below.
 #[derive(Clone)]
 pub struct DataStore {
@@ -71,6 +73,7 @@ pub struct DataStore {
     /// Where reads are counted; an administrator's are not.
     reads: Option<Arc<AccessBuffer>>,
     observer: Option<Arc<dyn Observer>>,
+    secrets: SecretsPolicy,
 }
 
 impl DataStore {
@@ -80,7 +83,8 @@ impl DataStore {
                 Scope { user: Arc::clone(&identity.user), agent: Arc::clone(agent), namespace: Arc::clone(&namespace) };
             store.accesses.buffer(scope)
         });
-        Self { store, identity, namespace, reads, observer: None }
+        let secrets = store.secrets;
+        Self { store, identity, namespace, reads, observer: None, secrets }
     }
 
     /// The same store, user and agent in another namespace; this one is unchanged.
@@ -90,13 +94,25 @@ impl DataStore {
     pub fn use_namespace(&self, namespace: &str) -> Result<Self> {
         check_namespace(namespace)?;
         let other = Self::new(Arc::clone(&self.store), self.identity.clone(), namespace.into());
-        Ok(Self { observer: self.observer.clone(), ..other })
+        Ok(Self { observer: self.observer.clone(), secrets: self.secrets, ..other })
     }
 
     /// The same view with `observer` told of every operation.
     #[must_use]
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
+    }
+
+    /// The same view with another policy for likely credentials than that of the store: for this namespace, and those
+    /// reached from here with [`DataStore::use_namespace`].
+    #[must_use]
+    pub fn with_secrets_policy(self, secrets: SecretsPolicy) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// The policy for likely credentials in what is written.
+    pub fn secrets_policy(&self) -> SecretsPolicy {
+        self.secrets
     }
 
     /// The namespace of this view.
@@ -282,7 +298,7 @@ impl DataStore {
                     mutation: Mutation::Set(self.checked_value(value)?),
                 })
             });
-            let outcomes = self.apply(writes.collect::<Result<_>>()?).await?;
+            let outcomes = self.apply_brought(writes.collect::<Result<_>>()?).await?;
             Ok(outcomes.len() as u64)
         };
         traced.end(result.await, |count| Seen { count: Some(*count), ..Seen::default() })
@@ -332,7 +348,7 @@ impl DataStore {
         let result = async {
             self.store.limits.check_batch(writes.len())?;
             let checked = writes.into_iter().map(|write| self.checked_write(write)).collect::<Result<_>>()?;
-            self.apply(checked).await
+            self.apply_brought(checked).await
         };
         traced.end(result.await, |outcomes| Seen::count(outcomes.len()))
     }
@@ -401,6 +417,10 @@ impl DataStore {
         &self.store.held_locks
     }
 
+    pub(crate) fn warning_sink(&self) -> Option<&dyn WarningSink> {
+        self.store.warnings.as_deref()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.store.clock.now()
     }
@@ -424,11 +444,24 @@ impl DataStore {
     }
 
     pub(crate) async fn write_one(&self, write: Write) -> Result<Outcome> {
-        let outcomes = self.apply(vec![write]).await?;
-        outcomes.into_iter().next().ok_or_else(|| Error::corrupt("the engine gave no outcome for a write"))
+        only(self.apply_brought(vec![write]).await?)
     }
 
-    async fn apply(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
+    /// [`DataStore::apply`] for one write.
+    pub(crate) async fn apply_one(&self, write: Write) -> Result<Outcome> {
+        only(self.apply(vec![write]).await?)
+    }
+
+    /// Applies what a caller brings, within the policy for likely credentials.
+    async fn apply_brought(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
+        let warnings = self.look_for_secrets(&writes)?;
+        let outcomes = self.apply(writes).await?;
+        self.warn_of_secrets(&warnings);
+        Ok(outcomes)
+    }
+
+    /// Applies as it is; for bookkeeping, and for moving what is stored already.
+    pub(crate) async fn apply(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
         self.store.check_open()?;
         if writes.is_empty() {
             return Ok(Vec::new());
@@ -535,6 +568,10 @@ impl fmt::Debug for DataStore {
             .field("namespace", &self.namespace)
             .finish_non_exhaustive()
     }
+}
+
+fn only(outcomes: Vec<Outcome>) -> Result<Outcome> {
+    outcomes.into_iter().next().ok_or_else(|| Error::corrupt("the engine gave no outcome for a write"))
 }
 
 pub(crate) fn expiry(ttl: Option<Duration>) -> Result<Expiry> {

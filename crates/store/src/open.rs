@@ -1,5 +1,6 @@
 //! From a URL to an engine.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::engine::Engine;
 use crate::engines::memory::MemoryEngine;
 use crate::engines::sqlite::{Durability, SqliteEngine, SqliteOptions};
 use crate::error::{Error, Result};
+use crate::secrets::SecretsPolicy;
 use crate::store::Options;
 
 const FORMS: &str = "use sqlite:///absolute/path.db or memory:";
@@ -39,6 +41,13 @@ pub fn sqlite_url(path: &Path) -> String {
     format!("sqlite://{}", percent_encode(path.as_os_str().as_encoded_bytes(), RESERVED))
 }
 
+/// The path in a `sqlite:` URL; `None` for URLs of other engines and those that cannot be opened.
+pub fn sqlite_path(url: &str) -> Option<PathBuf> {
+    let (url, _) = split_secrets(url).ok()?;
+    let (path, _) = parse_sqlite(url.strip_prefix("sqlite:")?).ok()?;
+    Some(path)
+}
+
 #[cfg(unix)]
 fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
@@ -48,6 +57,25 @@ fn create_private_folder(folder: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn create_private_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)
+}
+
+/// Takes the parameter `secrets`, which is the store's, out of what is the engine's.
+pub(crate) fn split_secrets(url: &str) -> Result<(Cow<'_, str>, Option<SecretsPolicy>)> {
+    let Some((address, query)) = url.split_once('?') else { return Ok((Cow::Borrowed(url), None)) };
+    let mut policy = None;
+    let mut others = Vec::new();
+    for parameter in query.split('&') {
+        match parameter.strip_prefix("secrets=") {
+            Some(name) => policy = Some(name.parse()?),
+            None => others.push(parameter),
+        }
+    }
+    let address = match (policy, others.is_empty()) {
+        (None, _) => Cow::Borrowed(url),
+        (Some(_), true) => Cow::Borrowed(address),
+        (Some(_), false) => Cow::Owned(format!("{address}?{}", others.join("&"))),
+    };
+    Ok((address, policy))
 }
 
 pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn Engine>> {
@@ -60,7 +88,7 @@ pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn 
             let (path, sqlite_options) = parse_sqlite(rest)?;
             Ok(Arc::new(SqliteEngine::open(&path, &sqlite_options, options)?))
         }
-        "memory" => Err(Error::invalid("store URL memory: takes nothing after the colon")),
+        "memory" => Err(Error::invalid("store URL memory: takes nothing after the colon but ?secrets=…")),
         _ => Err(Error::invalid(format!("store URL scheme {scheme:?} is not known: {FORMS}"))),
     }
 }
@@ -83,8 +111,8 @@ fn parse_sqlite(rest: &str) -> Result<(PathBuf, SqliteOptions)> {
             }
             _ => {
                 return Err(Error::invalid(format!(
-                    "sqlite URL parameter {parameter:?} is not known: use durability=full, durability=relaxed or \
-                     cache_bytes=NUMBER (0 for no cache)"
+                    "sqlite URL parameter {parameter:?} is not known: use durability=full, durability=relaxed, \
+                     cache_bytes=NUMBER (0 for no cache), secrets=allow, secrets=warn or secrets=refuse"
                 )));
             }
         }
@@ -101,8 +129,31 @@ mod tests {
     fn a_path_survives_the_url() {
         for path in ["/tmp/a b.db", "/x/50%?#.db", "/ü/…/데이터.db"] {
             let url = sqlite_url(Path::new(path));
-            let (parsed, _) = parse_sqlite(url.strip_prefix("sqlite:").expect("scheme")).expect("own URL");
-            assert_eq!(parsed, Path::new(path));
+            assert_eq!(sqlite_path(&url).as_deref(), Some(Path::new(path)));
+            assert_eq!(
+                sqlite_path(&format!("{url}?secrets=warn&durability=relaxed")).as_deref(),
+                Some(Path::new(path))
+            );
+        }
+        for url in ["memory:", "sqlite:///", "sqlite:x.db", "postgresql://host/x.db"] {
+            assert_eq!(sqlite_path(url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_policy_for_secrets_leaves_the_rest_of_the_url() {
+        use SecretsPolicy::{Allow, Refuse, Warn};
+        for (url, rest, policy) in [
+            ("memory:", "memory:", None),
+            ("memory:?secrets=refuse", "memory:", Some(Refuse)),
+            ("sqlite:///x?durability=full", "sqlite:///x?durability=full", None),
+            ("sqlite:///x?secrets=warn&durability=full", "sqlite:///x?durability=full", Some(Warn)),
+            ("sqlite:///x?a=1&secrets=allow&b=2", "sqlite:///x?a=1&b=2", Some(Allow)),
+        ] {
+            assert_eq!(split_secrets(url).expect(url), (Cow::Borrowed(rest), policy), "{url}");
+        }
+        for url in ["memory:?secrets=", "memory:?secrets=no", "memory:?secrets=allow&secrets=Refuse"] {
+            assert!(split_secrets(url).expect_err(url).message().contains("secrets=allow, warn or refuse"), "{url}");
         }
     }
 
@@ -116,11 +167,11 @@ mod tests {
             "sqlite:///",
             "sqlite:///x.db?sync=1",
             "memory:x",
-            "mysql://user:secret@host/db",
+            "mysql://user:hunter2@host/db",
         ] {
             let error = block_on(open_engine(url, &Options::default())).expect_err(url);
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument, "{url}");
-            assert!(!error.message().contains("secret"), "{url}");
+            assert!(!error.message().contains("hunter2"), "{url}");
         }
     }
 }

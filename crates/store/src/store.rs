@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::housekeeping::{Chores, Housekeeper};
 use crate::lease::HeldLocks;
 use crate::limits::{Limits, check_namespace};
-use crate::open::open_engine;
+use crate::open::{open_engine, split_secrets};
+use crate::secrets::{SecretsPolicy, WarningSink};
 
 /// How many records' reads one write takes: a few milliseconds' work, so that other writers hardly notice.
 const FLUSH_AT_ONCE: usize = 2_000;
@@ -31,11 +32,22 @@ pub struct Options {
     /// Whether a background thread writes access counts and sweeps. Without it, call [`Store::flush`] and
     /// [`Store::maintain`]. Default `true`.
     pub housekeeping: bool,
+    /// What happens to likely credentials, unless the URL says `secrets=…`. Default [`SecretsPolicy::Warn`].
+    pub secrets: SecretsPolicy,
+    /// Who is told under [`SecretsPolicy::Warn`]. Default nobody; nothing is looked for then.
+    pub warnings: Option<Arc<dyn WarningSink>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), limits: Limits::default(), changes_kept: 100_000, housekeeping: true }
+        Self {
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            changes_kept: 100_000,
+            housekeeping: true,
+            secrets: SecretsPolicy::default(),
+            warnings: None,
+        }
     }
 }
 
@@ -49,18 +61,26 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) accesses: AccessLog,
     pub(crate) held_locks: HeldLocks,
+    pub(crate) secrets: SecretsPolicy,
+    pub(crate) warnings: Option<Arc<dyn WarningSink>>,
     housekeeper: Mutex<Housekeeper>,
     closed: AtomicBool,
 }
 
 impl Store {
-    /// Opens the store at `url`: `sqlite:///absolute/path.db` (`?durability=full|relaxed`) or `memory:`.
+    /// Opens the store at `url`: `sqlite:///absolute/path.db` (`?durability=full|relaxed`) or `memory:`, either with
+    /// `secrets=allow|warn|refuse` as a parameter (see [`SecretsPolicy`]).
     ///
     /// # Errors
     /// `InvalidArgument` for a URL that cannot be, `CorruptStore` for a file that is damaged, not ours or newer than this
     /// version, `Unavailable` where it cannot be reached. The file is then untouched.
-    pub async fn open(url: &str, options: Options) -> Result<Self> {
-        let engine = open_engine(url, &options).await.map_err(|error| error.during("open"))?;
+    pub async fn open(url: &str, mut options: Options) -> Result<Self> {
+        let open = async {
+            let (url, secrets) = split_secrets(url)?;
+            options.secrets = secrets.unwrap_or(options.secrets);
+            open_engine(&url, &options).await
+        };
+        let engine = open.await.map_err(|error: Error| error.during("open"))?;
         Self::over(engine, options)
     }
 
@@ -75,6 +95,8 @@ impl Store {
             limits: options.limits,
             accesses: AccessLog::default(),
             held_locks: HeldLocks::default(),
+            secrets: options.secrets,
+            warnings: options.warnings,
             housekeeper: Mutex::default(),
             closed: AtomicBool::new(false),
         }));

@@ -246,7 +246,10 @@ impl Transaction {
         precondition: Precondition,
     ) -> Result<Write> {
         let address = self.view.checked_address(key)?;
-        self.view.checked_write(Write { address, precondition, mutation, metadata, expiry })
+        let write = self.view.checked_write(Write { address, precondition, mutation, metadata, expiry })?;
+        // At the line that brings it rather than at the commit, where warnings come.
+        self.view.refuse_secrets(&write)?;
+        Ok(write)
     }
 
     fn keep_back(&self, write: Write, seen: Option<Seen>) -> Result<()> {
