@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from agent_data_store._native import DataStore
 
+_UNAVAILABLE = 6
+
 
 def main() -> int:
     """Runs `ads` with the arguments of this process and returns its exit code."""
@@ -83,14 +85,20 @@ def _print_failure(error: Exception, files: list[Path | None]) -> None:
 
 
 def _print_result(text: str) -> int:
+    import os
+
     try:
         sys.stdout.flush()
-        # JSON is UTF-8, whatever the terminal is set to.
-        sys.stdout.buffer.write(text.encode() + b"\n")
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing may be written at exit either.
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # JSON is UTF-8 whatever the terminal is set to, and `sys.stdout.buffer` may be unbuffered, which cuts long
+        # output short.
+        with open(1, "wb", closefd=False) as out:
+            out.write(text.encode() + b"\n")
+    except OSError as error:
+        # Nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if isinstance(error, BrokenPipeError):
+            # Whoever read the output has seen enough.
+            return 0
+        print(f"ads: cannot write the output: {error}", file=sys.stderr)
+        return _UNAVAILABLE
     return 0

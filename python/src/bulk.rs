@@ -10,6 +10,9 @@ use crate::records::stored_value;
 /// From this many bytes of text on, the collector would run while the values are built.
 const PAUSE_FROM_BYTES: usize = 64 << 10;
 
+/// Python 3.12 starts with some hundred objects frozen; a program that freezes its own has thousands.
+const FROZEN_AT_START: usize = 1_000;
+
 /// The values under their keys, in the order of `rows`.
 pub(crate) fn dict<'py>(py: Python<'py>, rows: Vec<(Box<str>, Json)>) -> PyResult<Bound<'py, PyDict>> {
     let bytes: usize = rows.iter().map(|(_, value)| value.len()).sum();
@@ -41,7 +44,7 @@ impl<'py> CollectorPause<'py> {
     fn age_new_objects(&self) -> PyResult<()> {
         let gc = self.py.import("gc")?;
         // Unfreezing would also thaw what the program itself has frozen.
-        if gc.call_method0("get_freeze_count")?.extract::<usize>()? == 0 {
+        if gc.call_method0("get_freeze_count")?.extract::<usize>()? < FROZEN_AT_START {
             gc.call_method0("freeze")?;
             gc.call_method0("unfreeze")?;
         }

@@ -187,6 +187,7 @@ fn remedy(value: &Bound<'_, PyAny>) -> &'static str {
         ("fractions.Fraction", "store str(value)"),
         ("uuid.UUID", "store str(value)"),
         ("pathlib.PurePath", "store str(value)"),
+        ("pathlib._local.PurePath", "store str(value)"),
         ("enum.Enum", "store value.value"),
         ("numpy.generic", "store value.item()"),
         ("numpy.ndarray", "store value.tolist()"),

@@ -349,19 +349,38 @@ def test_an_interrupt_ends_what_is_no_agent(file_url: str) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         # Fills the pipe: once this returns, the program is reading.
-        process.stdin.write(b" " * (1 << 20))
+        process.stdin.write(b" " * (8 << 20))
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == -signal.SIGINT
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_long_result_is_printed_whole(write_agent: WriteAgent, unbuffered: str) -> None:
+    agent = write_agent("def run(input_dict, tools): return 'x' * 10_000_000")
+    done = ads("run", agent, "--store", "memory:", env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    assert (done.returncode, len(done.stdout)) == (0, 10_000_003)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_result_that_cannot_be_written_is_told(write_agent: WriteAgent) -> None:
+    command = [sys.executable, "-m", "agent_data_store", "run", "--store", "memory:"]
+    agent = write_agent("def run(input_dict, tools): return 1")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*command, str(agent)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 6
+    assert done.stderr.startswith("ads: cannot write the output: ") and len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs pipes")
-def test_a_reader_that_goes_away_is_no_failure(write_agent: WriteAgent) -> None:
-    agent = write_agent("def run(input_dict, tools): return 'x' * 1_000_000")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_goes_away_is_no_failure(write_agent: WriteAgent, unbuffered: str) -> None:
+    agent = write_agent("print('chatter')\ndef run(input_dict, tools): return 'x' * 10_000_000")
     command = [sys.executable, "-m", "agent_data_store", "run", str(agent), "--store", "memory:"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
         assert process.stdout is not None and process.stderr is not None
-        assert process.stdout.read(1) == b'"'
+        assert process.stdout.readline() == b"chatter\n"
         process.stdout.close()
         assert process.wait(60) == 0
         assert process.stderr.read() == b""
@@ -378,12 +397,15 @@ def test_the_program_is_installed_with_the_package(file_url: str) -> None:
 
 def test_reads_are_counted_without_closing(file_url: str) -> None:
     code = f"""
-import agent_data_store
+import agent_data_store, ctypes
 data_store = agent_data_store.connect({file_url!r}, agent="careless")
 data_store.set("k", 1)
 data_store.get("k")
+# As if somebody forgot it: it is never collected, not even at exit.
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(data_store))
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
     with connect(file_url) as data_store:
         record = data_store.get_record("k")
         assert record is not None and record.access_count == 1
@@ -391,5 +413,5 @@ data_store.get("k")
 
 def test_importing_the_package_is_cheap() -> None:
     code = "import agent_data_store, sys; print({'asyncio', 'typing', 'dataclasses', 'inspect'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "set()\n"

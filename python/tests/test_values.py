@@ -249,7 +249,7 @@ def numbers() -> Iterator[int]:
         (frozenset([1]), "frozenset", "store a list, such as sorted(value)"),
         (decimal.Decimal("1.5"), "decimal.Decimal", "store str(value), or float(value) where rounding does no harm"),
         (uuid.UUID(int=1), "uuid.UUID", "store str(value)"),
-        (pathlib.PurePosixPath("/a"), "pathlib.PurePosixPath", "store str(value)"),
+        (pathlib.PurePosixPath("/a"), f"{pathlib.PurePosixPath.__module__}.PurePosixPath", "store str(value)"),
         (Plain.A, "test_values.Plain", "store value.value"),
         (1j, "complex", "store a list [value.real, value.imag]"),
         (Task("a"), "test_values.Task", "store a dict, such as dataclasses.asdict(value)"),
