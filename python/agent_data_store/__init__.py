@@ -20,35 +20,42 @@ from agent_data_store._errors import (
     DataStoreError,
     InvalidArgumentError,
     LeaseHeldError,
+    LeaseLostError,
     NotSerializableError,
     PermissionDeniedError,
     QuotaExceededError,
     TooLargeError,
     UnavailableError,
 )
-from agent_data_store._native import DataStore, __version__, connect
+from agent_data_store._native import DataStore, Lease, Transaction, __version__, connect
 
 TYPE_CHECKING = False  # Type checkers know better; importing typing would take as long as all the rest.
 if TYPE_CHECKING:
     from agent_data_store._aio import AsyncDataStore, AsyncItems
+    from agent_data_store._aio_blocks import AsyncLease, AsyncTransaction
     from agent_data_store._model import NamespaceStats, Record
     from agent_data_store._runner import run_agent, run_agent_async
 
 __all__ = [
     "AsyncDataStore",
     "AsyncItems",
+    "AsyncLease",
+    "AsyncTransaction",
     "ConflictError",
     "CorruptStoreError",
     "DataStore",
     "DataStoreError",
     "InvalidArgumentError",
+    "Lease",
     "LeaseHeldError",
+    "LeaseLostError",
     "NamespaceStats",
     "NotSerializableError",
     "PermissionDeniedError",
     "QuotaExceededError",
     "Record",
     "TooLargeError",
+    "Transaction",
     "UnavailableError",
     "__version__",
     "connect",
@@ -66,6 +73,8 @@ _atexit.register(_native.close_all)
 _LATER = {
     "AsyncDataStore": "_aio",
     "AsyncItems": "_aio",
+    "AsyncLease": "_aio_blocks",
+    "AsyncTransaction": "_aio_blocks",
     "NamespaceStats": "_model",
     "Record": "_model",
     "run_agent": "_runner",

@@ -1,62 +1,34 @@
 """The verbs as coroutines.
 
 A short read on an engine that answers at once is done in place: handing it to a thread would cost many times as much.
-Everything that may wait for a disk, a lock or a network goes to threads of this module, so that the event loop never
-does.
+Everything that may wait for a disk, a lock or a network goes to other threads, so that the event loop never does.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from agent_data_store._aio_blocks import AsyncBuildingBlocks
+from agent_data_store._threads import in_thread as _in_thread
 
 if TYPE_CHECKING:
     from agent_data_store._model import NamespaceStats, Record
-    from agent_data_store._native import DataStore, Items
-
-_T = TypeVar("_T")
-
-# Writers that arrive together share one disk flush, so more threads mean more writes per second.
-_MOST_THREADS = 64
-
-_lock = threading.Lock()
-_threads: ThreadPoolExecutor | None = None
+    from agent_data_store._native import Items
 
 
-def _forget_threads() -> None:
-    """Threads do not survive a fork: the child starts its own."""
-    global _lock, _threads
-    _lock, _threads = threading.Lock(), None
+class AsyncDataStore(AsyncBuildingBlocks):
+    """The verbs of a `DataStore` as coroutines; `data_store.aio` makes one.
 
-
-os.register_at_fork(after_in_child=_forget_threads)
-
-
-async def _in_thread(function: Callable[..., _T], *args: Any) -> _T:
-    global _threads
-    with _lock:
-        if _threads is None:
-            _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="agent-data-store")
-        threads = _threads
-    return await asyncio.get_running_loop().run_in_executor(threads, function, *args)
-
-
-class AsyncDataStore:
-    """The verbs of a `DataStore` as coroutines, but for `use_namespace` and `items`; `data_store.aio` makes one.
+    `use_namespace`, `items`, `transaction` and `lock` are not awaited themselves, but what they return is for
+    `async for` and `async with`.
 
     Arguments, results and errors are those of the same verb there. What is written is taken from the value when the
     coroutine starts. A write whose task is cancelled may still be made.
     """
 
-    __slots__ = ("_sync",)
-
-    def __init__(self, data_store: DataStore) -> None:
-        self._sync = data_store
+    __slots__ = ()
 
     @property
     def user(self) -> str:

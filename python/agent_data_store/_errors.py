@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # As in the package itself.
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 class DataStoreError(Exception):
     """Base class of every error that the store raises.
@@ -46,6 +50,16 @@ class ConflictError(DataStoreError):
 
 class LeaseHeldError(DataStoreError):
     """A lease is held by someone else."""
+
+    holder: str | None = None
+    """The agent that holds it, where its record names one."""
+
+    expires_at: datetime | None = None
+    """When it ends unless renewed, as an aware time in UTC; `None` where that cannot be told."""
+
+
+class LeaseLostError(DataStoreError):
+    """A lease that was held has ended: somebody else may have taken it. Stop, or take it again."""
 
 
 class QuotaExceededError(DataStoreError):

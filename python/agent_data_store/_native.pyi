@@ -1,15 +1,18 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 from agent_data_store._aio import AsyncDataStore
 from agent_data_store._model import NamespaceStats, Record
 
 __all__ = [
+    "Call",
     "DataStore",
     "Items",
+    "Lease",
     "PreparedWrite",
+    "Transaction",
     "__version__",
     "after_fork",
     "before_fork",
@@ -21,6 +24,8 @@ __all__ = [
 ]
 
 __version__: str
+
+_T = TypeVar("_T")
 
 @final
 class DataStore:
@@ -122,6 +127,98 @@ class DataStore:
 
         Takes no reading of records.
         """
+    def increment(self, key: str, by: float = 1, *, ttl: float | timedelta | None = None) -> int | float:
+        """Adds the number `by` to the one under `key` and returns the sum; a missing key counts as 0.
+
+        Atomic across threads and processes. Integers of any size stay exact; with a float on either side the sum is
+        one. `ttl`: how long the record lives from now on, in seconds or as a `timedelta`; without it, its expiry stays.
+
+        Raises `InvalidArgumentError` where the stored value is not a number or the sum is too large for a float.
+        """
+    def append(
+        self,
+        key: str,
+        item: Any,
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Appends `item` to the list under `key` and returns its new length; a missing key counts as an empty list.
+
+        Atomic across threads and processes. `unique`: does nothing if the list holds the item already, compared as
+        JSON values. `max_length`: drops the oldest items above it. `ttl` is as in `increment`.
+
+        Raises what `set` raises for an item, `InvalidArgumentError` where the stored value is not a list, and
+        `TooLargeError` where the list outgrows the limit of a value.
+        """
+    def extend(
+        self,
+        key: str,
+        items: Iterable[Any],
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Appends all `items`, a list or another iterable, in one step; returns the new length of the list.
+
+        Otherwise as `append`.
+        """
+    def merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Any:
+        """Changes parts of the value under `key` and returns the new value; a missing key counts as absent.
+
+        Atomic across threads and processes. `patch` is a JSON Merge Patch (RFC 7396): its members replace those of
+        the same name, dicts are merged into dicts at any depth, and `None` removes a member. `ttl` is as in
+        `increment`.
+
+        Raises what `set` raises for `patch`, and `TooLargeError` where the value outgrows its limit.
+        """
+    def update(
+        self,
+        key: str,
+        function: Callable[[Any], Any],
+        default: Any = None,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> Any:
+        """Replaces the value under `key` by what `function` returns for it; returns the new value.
+
+        `function` gets an object of its own, which it may change and return; where there is no record, one like
+        `default`. Where somebody else writes in between it is called again, on what they wrote, so it should have no
+        other effect. What it raises is passed on, and nothing is stored. `ttl`: as in `set`; without it an earlier
+        expiry is removed.
+
+        Raises what `set` raises for the new value and for `default`.
+        """
+    def expire(self, key: str, ttl: float | timedelta | None) -> bool:
+        """Has the record under `key` expire `ttl` from now, in seconds or as a `timedelta`, or never for `None`.
+
+        Returns whether there is a live one.
+        """
+    def transaction(self) -> Transaction:
+        """Begins a transaction: `with data_store.transaction() as tx:`, see `Transaction`."""
+    def transact(self, function: Callable[[Transaction], _T]) -> _T:
+        """Calls `function` with a `Transaction`, commits it and returns what `function` returns.
+
+        Where somebody else writes in between, all of it happens again, so `function` should have no other effect.
+        What it raises is passed on, and nothing is stored. Raises `ConflictError` after 64 attempts.
+        """
+    def lock(self, resource: str, ttl: float | timedelta = 300, wait: float | timedelta | None = 0) -> Lease:
+        """Takes the lock on `resource`: `with data_store.lock("printer") as lease:`.
+
+        `ttl`: how long it is held unless renewed, in seconds or as a `timedelta`. A thread renews it in the background,
+        so this is how long others wait if this process dies. `wait`: how long to wait for the lock; 0 for not at all,
+        `None` for as long as it takes.
+
+        The lock is the record `lock:{resource}` of this namespace, with the agent and the time in its value. One that
+        was written there by hand, with the time as `datetime.now().isoformat()` in `acquired_at`, counts for 300
+        seconds.
+
+        Raises `LeaseHeldError` where somebody else holds it, and `InvalidArgumentError` where this thread does (in
+        `aio`: this task), because locks are not re-entrant. The end of the block raises `LeaseLostError` where the
+        lock was lost meanwhile, unless the block itself raises.
+        """
     @property
     def aio(self) -> AsyncDataStore:
         """The same verbs as coroutines: an `AsyncDataStore`."""
@@ -167,6 +264,28 @@ class DataStore:
         *,
         ttl: float | timedelta | None = None,
     ) -> PreparedWrite: ...
+    def _start_append(
+        self,
+        key: str,
+        item: Any,
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> Call: ...
+    def _start_extend(
+        self,
+        key: str,
+        items: Iterable[Any],
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> Call: ...
+    def _start_merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Call: ...
+    def _start_update(self, key: str, default: Any = None, *, ttl: float | timedelta | None = None) -> Call: ...
+    def _start_transact(self) -> Call: ...
+    def _start_lock(self, resource: str, ttl: float | timedelta, wait: float | timedelta | None, task: int) -> Call: ...
 
 @final
 class Items:
@@ -178,6 +297,139 @@ class Items:
         """Reads the next page if none is at hand; `False` at the end. The part of `__next__` that may wait."""
     def _take(self) -> tuple[str, Any] | None:
         """The next pair of the page at hand, or `None` after its last."""
+
+@final
+class Transaction:
+    """Reads and writes over several keys and namespaces of a user, all or nothing; from `transaction` and `transact`.
+
+    All reads see one state of the store and the transaction's own writes. Writes are kept back until the end of the
+    `with` block; then all are made, if nothing that was read has changed, or none. An exception in the block drops
+    them.
+
+    Nothing is locked: where somebody else has written first, a read or the end of the block raises `ConflictError`,
+    whose `key` and `namespace` say where. `transact` then tries again by itself.
+    """
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under `key`, or `default` where there is none, as of this transaction. Counts as a read.
+
+        Raises `ConflictError` where something that was read before has changed since.
+        """
+    def set(
+        self,
+        key: str,
+        value: Any,
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+        if_version: int | None = None,
+    ) -> None:
+        """Stores `value` under `key` when the transaction is committed. Arguments and errors are those of
+        `DataStore.set`, but an `if_version` that does not hold shows at the end.
+        """
+    def delete(self, key: str) -> bool:
+        """Removes the record under `key` when the transaction is committed; `True` if there is a live one."""
+    def increment(self, key: str, by: float = 1, *, ttl: float | timedelta | None = None) -> int | float:
+        """As `DataStore.increment`, when the transaction is committed."""
+    def append(
+        self,
+        key: str,
+        item: Any,
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """As `DataStore.append`, when the transaction is committed."""
+    def extend(
+        self,
+        key: str,
+        items: Iterable[Any],
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """As `DataStore.extend`, when the transaction is committed."""
+    def merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Any:
+        """As `DataStore.merge`, when the transaction is committed."""
+    def use_namespace(self, namespace: str) -> Transaction:
+        """The same transaction in another namespace."""
+    @property
+    def namespace(self) -> str:
+        """The namespace of this object."""
+    def __enter__(self) -> Transaction: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    @property
+    def _is_inline(self) -> bool:
+        """Whether the engine answers on the calling thread, so that a read needs no other one."""
+    def _begin(self) -> None: ...
+    def _commit(self) -> None: ...
+    def _roll_back(self) -> None: ...
+
+@final
+class Lease:
+    """A held lock, from `DataStore.lock`; as a context manager it is released at the end of the block.
+
+    A thread renews it until it is released, so it ends only with the process, or where the process stands still for
+    longer than `ttl`. After a fork it belongs to the parent: in the child, every call raises `LeaseLostError`.
+    """
+
+    @property
+    def token(self) -> int:
+        """The fencing token: greater than that of every earlier holder of the lock.
+
+        Pass it to whatever the lock protects, and have that refuse a token that is smaller than one it has seen.
+        """
+    @property
+    def resource(self) -> str:
+        """What is locked."""
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock is still held, as far as the last renewal could tell. Asks nobody."""
+    def renew(self) -> None:
+        """Holds the lock for another `ttl` from now. The background does so too; this tells whether it succeeds.
+
+        Raises `LeaseLostError` where the lock had ended, and `InvalidArgumentError` where it was released.
+        """
+    def release(self) -> None:
+        """Gives the lock back; releasing twice does nothing.
+
+        Raises `LeaseLostError` where the lock had ended before.
+        """
+    def __enter__(self) -> Lease: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def _start_renew(self) -> Call: ...
+    def _start_release(self) -> Call: ...
+
+@final
+class Call:
+    """A call that a coroutine drives. Its steps may wait for the disk, so they are for threads."""
+
+    def advance(self, wake: Callable[[], object]) -> bool | None:
+        """Goes on: `True` when the call is done, `False` when it asks, `None` when it waits until `wake` is called."""
+    def question(self) -> tuple[Any, ...]:
+        """The arguments of the function that the call wants called."""
+    def answer(self, result: Any) -> None:
+        """What the function has returned."""
+    def fail(self, exception: BaseException) -> None:
+        """What the function has raised."""
+    def result(self) -> Any:
+        """The result of a call that is done."""
+    def cancel(self) -> None:
+        """Ends the call, and releases what it holds."""
 
 @final
 class PreparedWrite:

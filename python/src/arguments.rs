@@ -13,7 +13,7 @@ use crate::errors::invalid_argument;
 use crate::refusal::Refusal;
 
 /// The name of the type of `value`, for messages.
-fn type_name(value: &Bound<'_, PyAny>) -> String {
+pub(crate) fn type_name(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string())
 }
 
@@ -40,32 +40,95 @@ pub(crate) fn keys(value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     value.try_iter()?.map(|key| text("key", &key?).map(str::to_owned)).collect()
 }
 
-/// A time to live: seconds, or a `timedelta`.
-pub(crate) fn ttl(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
-    let Some(value) = value else { return Ok(None) };
-    let py = value.py();
-    let not_positive = || invalid_argument(py, "ttl is not positive: give seconds above 0, or delete the key");
+enum Stretch {
+    Negative,
+    Finite(Duration),
+    Endless,
+    Undefined,
+}
+
+/// A stretch of time: seconds, or a `timedelta`.
+fn stretch(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Stretch> {
     if let Ok(delta) = value.cast::<PyDelta>() {
         // A timedelta keeps its sign in the days alone.
-        let days = u64::try_from(delta.get_days()).map_err(|_| not_positive())?;
+        let Ok(days) = u64::try_from(delta.get_days()) else { return Ok(Stretch::Negative) };
         let seconds = u64::try_from(delta.get_seconds()).unwrap_or_default();
         let micros = u64::try_from(delta.get_microseconds()).unwrap_or_default();
-        return Ok(Some(Duration::from_secs(days * 86_400 + seconds) + Duration::from_micros(micros)));
+        return Ok(Stretch::Finite(Duration::from_secs(days * 86_400 + seconds) + Duration::from_micros(micros)));
     }
     let is_number = value.is_instance_of::<PyFloat>() || value.is_instance_of::<PyInt>();
     if !is_number || value.is_instance_of::<PyBool>() {
         return Err(PyTypeError::new_err(format!(
-            "ttl is {}: give seconds (int or float) or a datetime.timedelta",
+            "{what} is {}: give seconds (int or float) or a datetime.timedelta",
             type_name(value)
         )));
     }
     let seconds: f64 = value.extract().unwrap_or(f64::INFINITY);
-    if seconds <= 0.0 {
-        return Err(not_positive());
-    }
-    Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| {
-        invalid_argument(py, "ttl is not a finite number of seconds: leave it out for a record that stays")
+    Ok(match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) => Stretch::Finite(duration),
+        Err(_) if seconds < 0.0 => Stretch::Negative,
+        Err(_) if seconds.is_nan() => Stretch::Undefined,
+        Err(_) => Stretch::Endless,
     })
+}
+
+/// A time to live.
+pub(crate) fn ttl(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
+    let Some(value) = value else { return Ok(None) };
+    let message = match stretch("ttl", value)? {
+        Stretch::Finite(ttl) if !ttl.is_zero() => return Ok(Some(ttl)),
+        Stretch::Finite(_) | Stretch::Negative => "ttl is not positive: give seconds above 0, or delete the key",
+        Stretch::Endless | Stretch::Undefined => {
+            "ttl is not a finite number of seconds: leave it out for a record that stays"
+        }
+    };
+    Err(invalid_argument(value.py(), message))
+}
+
+/// How long to wait at most; `None` for as long as it takes.
+pub(crate) fn wait(what: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Duration> {
+    let Some(value) = value else { return Ok(Duration::MAX) };
+    match stretch(what, value)? {
+        Stretch::Finite(wait) => Ok(wait),
+        Stretch::Endless => Ok(Duration::MAX),
+        Stretch::Negative | Stretch::Undefined => Err(invalid_argument(
+            value.py(),
+            &format!("{what} is not a number of seconds from 0 on: give one, or None for no limit"),
+        )),
+    }
+}
+
+/// An argument `wait`.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+impl<'py> FromPyObject<'_, 'py> for Wait {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        wait("wait", (!value.is_none()).then_some(&*value)).map(Self)
+    }
+}
+
+/// A number from 1 on.
+pub(crate) fn positive(what: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<u64>> {
+    let Some(value) = value else { return Ok(None) };
+    if !value.is_instance_of::<PyInt>() || value.is_instance_of::<PyBool>() {
+        return Err(PyTypeError::new_err(format!("{what} is {}, not int", type_name(value))));
+    }
+    if value.le(0)? {
+        return Err(invalid_argument(value.py(), &format!("{what} is not positive: give 1 or more, or leave it out")));
+    }
+    // More than 64 bits hold is as good as no limit.
+    Ok(value.extract().ok())
+}
+
+/// What can be called.
+pub(crate) fn function<'a, 'py>(what: &str, value: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyAny>> {
+    if !value.is_callable() {
+        return Err(PyTypeError::new_err(format!("{what} is {}, not a function", type_name(value))));
+    }
+    Ok(value)
 }
 
 /// A version to compare with.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_data_store::limits::check_namespace;
-use agent_data_store::{DataStore, Error, ErrorKind, Identity, Result, SetOptions, block_on, default_url};
+use agent_data_store::{DataStore, Error, ErrorKind, Identity, Json, Result, SetOptions, block_on, default_url};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -28,8 +28,8 @@ use crate::{arguments, bulk};
 /// further errors are named at the verbs.
 #[pyclass(frozen, name = "DataStore", module = "agent_data_store")]
 pub(crate) struct PyDataStore {
-    view: DataStore,
-    opened: Arc<Opened>,
+    pub(crate) view: DataStore,
+    pub(crate) opened: Arc<Opened>,
 }
 
 /// A write that is checked and encoded, and waits to be made: the part that may be left to another thread.
@@ -50,7 +50,7 @@ impl PreparedWrite {
 }
 
 /// Runs `work` without the interpreter lock.
-fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
+pub(crate) fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
     py.detach(work).map_err(|error| raise(py, &error))
 }
 
@@ -67,15 +67,7 @@ impl PyDataStore {
         ttl: Option<&Bound<'_, PyAny>>,
         if_version: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<impl FnOnce() -> Result<Option<u64>> + Send + use<>> {
-        let py = key.py();
-        let limits = self.view.limits();
-        let key = arguments::text("key", key)?.to_owned();
-        let metadata = arguments::optional_dict("metadata", metadata)?;
-        let (ttl, if_version) = (arguments::ttl(ttl)?, arguments::if_version(if_version)?);
-        let refused = |refusal, what| refused(py, refusal, what, |error| self.at("set", &key, error));
-        let metadata = arguments::metadata(metadata, limits).map_err(|refusal| refused(refusal, "metadata"))?;
-        let value = arguments::value(value, limits).map_err(|refusal| refused(refusal, "value"))?;
-        let options = SetOptions { metadata, ttl, if_version };
+        let (key, value, options) = set_arguments(&self.view, key, value, metadata, ttl, if_version)?;
         let view = self.view.clone();
         Ok(move || block_on(view.set(&key, value, options)).map(|_version| None))
     }
@@ -108,6 +100,26 @@ impl PyDataStore {
     fn at(&self, operation: &'static str, key: &str, error: Error) -> Error {
         error.during(operation).at(self.view.namespace(), key)
     }
+}
+
+/// The arguments of `set`, checked and encoded.
+pub(crate) fn set_arguments(
+    view: &DataStore,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    metadata: Option<&Bound<'_, PyAny>>,
+    ttl: Option<&Bound<'_, PyAny>>,
+    if_version: Option<&Bound<'_, PyAny>>,
+) -> PyResult<(String, Json, SetOptions)> {
+    let py = key.py();
+    let limits = view.limits();
+    let key = arguments::text("key", key)?.to_owned();
+    let metadata = arguments::optional_dict("metadata", metadata)?;
+    let (ttl, if_version) = (arguments::ttl(ttl)?, arguments::if_version(if_version)?);
+    let refused = |refusal, what| refused(py, refusal, what, |error| error.during("set").at(view.namespace(), &key));
+    let metadata = arguments::metadata(metadata, limits).map_err(|refusal| refused(refusal, "metadata"))?;
+    let value = arguments::value(value, limits).map_err(|refusal| refused(refusal, "value"))?;
+    Ok((key, value, SetOptions { metadata, ttl, if_version }))
 }
 
 #[pymethods]

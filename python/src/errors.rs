@@ -6,6 +6,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 use crate::decode::DecodeError;
+use crate::records;
 use crate::refusal::{Reason, Refusal};
 
 /// The class for a kind of failure. The classes are written in Python, where one can read what they inherit.
@@ -22,6 +23,7 @@ fn class(py: Python<'_>, kind: ErrorKind) -> PyResult<&Bound<'_, PyType>> {
         ErrorKind::TooLarge => class!("TooLargeError"),
         ErrorKind::Conflict => class!("ConflictError"),
         ErrorKind::LeaseHeld => class!("LeaseHeldError"),
+        ErrorKind::LeaseLost => class!("LeaseLostError"),
         ErrorKind::QuotaExceeded => class!("QuotaExceededError"),
         ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => class!("PermissionDeniedError"),
         ErrorKind::Unavailable => class!("UnavailableError"),
@@ -42,9 +44,18 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
             exception.setattr("expected_version", mismatch.expected)?;
             exception.setattr("actual_version", mismatch.actual)?;
         }
+        if let Some(holder) = error.lease_holder() {
+            exception.setattr("holder", holder.agent.as_deref())?;
+            exception.setattr("expires_at", records::optional_moment(py, holder.expires_at)?)?;
+        }
         Ok(exception)
     });
     exception.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Whether `error` is a `ConflictError`.
+pub(crate) fn is_conflict(py: Python<'_>, error: &PyErr) -> bool {
+    class(py, ErrorKind::Conflict).is_ok_and(|class| error.is_instance(py, class))
 }
 
 pub(crate) fn invalid_argument(py: Python<'_>, message: &str) -> PyErr {

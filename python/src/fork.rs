@@ -8,6 +8,8 @@ use agent_data_store::{Error, ErrorKind, Options, Result, Store, Suspension, blo
 use pyo3::ffi;
 use pyo3::prelude::*;
 
+use crate::blocks::{lease, wake};
+
 /// A store that Python holds; the last handle closes it.
 pub(crate) struct Opened {
     pub(crate) store: Store,
@@ -29,6 +31,8 @@ thread_local! {
 struct Held {
     _suspensions: Vec<Suspension>,
     _stores: Vec<Arc<Opened>>,
+    _wakeups: wake::Still,
+    _leases: lease::Still,
     _forking: RwLockWriteGuard<'static, ()>,
 }
 
@@ -51,17 +55,27 @@ impl Drop for Opened {
     /// Python drops the last handle wherever its garbage is collected: closing writes to disk, which must not stop the
     /// other threads of the interpreter.
     fn drop(&mut self) {
-        let close = || {
+        without_interpreter(|| {
             // What could not be written on the way out was only counted reads; there is nobody left to tell.
             let _ = block_on(self.store.close());
-        };
-        // SAFETY: the call has no precondition.
-        let is_attached = unsafe { ffi::PyGILState_Check() } == 1;
-        // There is no attaching any more while the interpreter shuts down.
-        if !is_attached || Python::try_attach(|py| py.detach(close)).is_none() {
-            close();
-        }
+        });
     }
+}
+
+/// Runs `work` without the interpreter lock, for where it is not known whether it is held.
+pub(crate) fn without_interpreter(work: impl FnOnce() + Send) {
+    let mut work = Some(work);
+    let mut run = || {
+        if let Some(work) = work.take() {
+            work();
+        }
+    };
+    // SAFETY: the call has no precondition.
+    if unsafe { ffi::PyGILState_Check() } == 1 {
+        // There is no attaching any more while the interpreter shuts down.
+        let _ = Python::try_attach(|py| py.detach(&mut run));
+    }
+    run();
 }
 
 fn all_opened() -> MutexGuard<'static, Vec<Weak<Opened>>> {
@@ -85,7 +99,14 @@ pub(crate) fn before_fork(py: Python<'_>) {
         let forking = FORKING.write().unwrap_or_else(PoisonError::into_inner);
         let stores = living();
         let suspensions = stores.iter().map(|opened| opened.store.suspend()).collect();
-        HELD.set(Some(Held { _suspensions: suspensions, _stores: stores, _forking: forking }));
+        let (wakeups, leases) = (wake::hold_still(), lease::hold_still());
+        HELD.set(Some(Held {
+            _suspensions: suspensions,
+            _stores: stores,
+            _wakeups: wakeups,
+            _leases: leases,
+            _forking: forking,
+        }));
     });
 }
 
@@ -95,9 +116,12 @@ pub(crate) fn after_fork(py: Python<'_>) {
     AT_REST.store(false, Ordering::Relaxed);
 }
 
-/// Closes every store that is still open: at exit objects are not collected, and gathered reads would be lost.
+/// Releases every lock and closes every store that is still open: at exit objects are not collected, so others would wait
+/// for the locks, and gathered reads would be lost.
 pub(crate) fn close_all(py: Python<'_>) {
     py.detach(|| {
+        wake::stop();
+        lease::release_all();
         for opened in living() {
             let _ = block_on(opened.store.close());
         }

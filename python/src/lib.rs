@@ -1,6 +1,7 @@
 //! The native half of the Python package `agent_data_store`.
 
 mod arguments;
+mod blocks;
 mod bulk;
 mod cli;
 mod data_store;
@@ -20,6 +21,12 @@ mod _native {
     use agent_data_store::limits::Limits;
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::blocks::call::PyCall;
+    #[pymodule_export]
+    use crate::blocks::lease::PyLease;
+    #[pymodule_export]
+    use crate::blocks::transaction::PyTransaction;
     #[pymodule_export]
     use crate::cli::run_program;
     #[pymodule_export]

@@ -49,12 +49,12 @@ pub(crate) fn namespace_stats<'py>(py: Python<'py>, stats: &NamespaceStats) -> P
     ))
 }
 
-fn optional_moment<'py>(py: Python<'py>, at: Option<Timestamp>) -> PyResult<Option<Bound<'py, PyAny>>> {
+pub(crate) fn optional_moment<'py>(py: Python<'py>, at: Option<Timestamp>) -> PyResult<Option<Bound<'py, PyAny>>> {
     at.map(|at| moment(py, at)).transpose()
 }
 
 /// A moment as an aware `datetime` in UTC; one beyond the year 9999 is shown as the last that Python has.
-fn moment<'py>(py: Python<'py>, at: Timestamp) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn moment<'py>(py: Python<'py>, at: Timestamp) -> PyResult<Bound<'py, PyAny>> {
     const DAY_MICROS: i64 = 86_400 * 1_000_000;
     const LAST_DAY: i64 = 2_932_896;
     let utc = PyTzInfo::utc(py)?;

@@ -1,0 +1,291 @@
+"""The race-free building blocks as coroutines."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from agent_data_store._errors import InvalidArgumentError
+from agent_data_store._threads import completed, in_thread
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from agent_data_store._native import DataStore, Lease, Transaction
+
+_T = TypeVar("_T")
+
+# The id of a task may be given to another one after its end, a number is not.
+_numbers = itertools.count()
+_task_numbers: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+
+
+def _task_number() -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    number = _task_numbers.get(task)
+    if number is None:
+        number = _task_numbers[task] = next(_numbers) % 2**31
+    return number
+
+
+class AsyncBuildingBlocks:
+    """The part of `AsyncDataStore` that replaces reading, changing and writing back."""
+
+    __slots__ = ("_sync",)
+
+    def __init__(self, data_store: DataStore) -> None:
+        self._sync = data_store
+
+    async def increment(self, key: str, by: float = 1, *, ttl: float | timedelta | None = None) -> int | float:
+        """Adds the number `by` to the one under `key` and returns the sum; a missing key counts as 0."""
+
+        def increment() -> int | float:
+            return self._sync.increment(key, by, ttl=ttl)
+
+        return await in_thread(increment)
+
+    async def append(
+        self,
+        key: str,
+        item: Any,
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Appends `item` to the list under `key` and returns its new length; a missing key counts as an empty list."""
+        call = self._sync._start_append(key, item, unique=unique, max_length=max_length, ttl=ttl)
+        length: int = await completed(call)
+        return length
+
+    async def extend(
+        self,
+        key: str,
+        items: Iterable[Any],
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """Appends all `items`, a list or another iterable, in one step; returns the new length of the list."""
+        call = self._sync._start_extend(key, items, unique=unique, max_length=max_length, ttl=ttl)
+        length: int = await completed(call)
+        return length
+
+    async def merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Any:
+        """Changes parts of the value under `key` and returns the new value; a missing key counts as absent."""
+        return await completed(self._sync._start_merge(key, patch, ttl=ttl))
+
+    async def update(
+        self,
+        key: str,
+        function: Callable[[Any], Any],
+        default: Any = None,
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> Any:
+        """Replaces the value under `key` by what `function`, plain or a coroutine function, returns for it."""
+        _check_function(function)
+        return await completed(self._sync._start_update(key, default, ttl=ttl), function)
+
+    async def expire(self, key: str, ttl: float | timedelta | None) -> bool:
+        """Has the record under `key` expire `ttl` from now, in seconds or as a `timedelta`, or never for `None`."""
+        return await in_thread(self._sync.expire, key, ttl)
+
+    def transaction(self) -> AsyncTransaction:
+        """Begins a transaction: `async with data_store.aio.transaction() as tx:`, see `AsyncTransaction`."""
+        return AsyncTransaction(self._sync.transaction())
+
+    async def transact(self, function: Callable[[AsyncTransaction], Awaitable[_T]]) -> _T:
+        """Awaits `function` with an `AsyncTransaction`, commits it and returns the result; all again on a conflict."""
+        _check_function(function)
+
+        def body(transaction: Transaction) -> Awaitable[_T]:
+            return function(AsyncTransaction(transaction))
+
+        result: _T = await completed(self._sync._start_transact(), body)
+        return result
+
+    def lock(self, resource: str, ttl: float | timedelta = 300, wait: float | timedelta | None = 0) -> AsyncLease:
+        """The lock on `resource`, taken by `async with` or `await`: `async with data_store.aio.lock("printer"):`."""
+        return AsyncLease(self._sync, resource, ttl, wait)
+
+
+class AsyncTransaction:
+    """A `Transaction` with coroutines for verbs; from `AsyncDataStore.transaction` and `transact`.
+
+    Arguments, results and errors are those of the same verb there; `set` and `use_namespace` need no waiting.
+    """
+
+    __slots__ = ("_sync",)
+
+    def __init__(self, transaction: Transaction) -> None:
+        self._sync = transaction
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value under `key`, or `default` where there is none, as of this transaction. Counts as a read."""
+        return await self._read(lambda: self._sync.get(key, default))
+
+    async def set(
+        self,
+        key: str,
+        value: Any,
+        metadata: dict[str, Any] | None = None,
+        *,
+        ttl: float | timedelta | None = None,
+        if_version: int | None = None,
+    ) -> None:
+        """Stores `value` under `key` when the transaction is committed."""
+        self._sync.set(key, value, metadata, ttl=ttl, if_version=if_version)
+
+    async def delete(self, key: str) -> bool:
+        """Removes the record under `key` when the transaction is committed; `True` if there is a live one."""
+        return await self._read(lambda: self._sync.delete(key))
+
+    async def increment(self, key: str, by: float = 1, *, ttl: float | timedelta | None = None) -> int | float:
+        """As `DataStore.increment`, when the transaction is committed."""
+        return await self._read(lambda: self._sync.increment(key, by, ttl=ttl))
+
+    async def append(
+        self,
+        key: str,
+        item: Any,
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """As `DataStore.append`, when the transaction is committed."""
+        return await self._read(lambda: self._sync.append(key, item, unique=unique, max_length=max_length, ttl=ttl))
+
+    async def extend(
+        self,
+        key: str,
+        items: Iterable[Any],
+        *,
+        unique: bool = False,
+        max_length: int | None = None,
+        ttl: float | timedelta | None = None,
+    ) -> int:
+        """As `DataStore.extend`, when the transaction is committed."""
+        return await self._read(lambda: self._sync.extend(key, items, unique=unique, max_length=max_length, ttl=ttl))
+
+    async def merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Any:
+        """As `DataStore.merge`, when the transaction is committed."""
+        return await self._read(lambda: self._sync.merge(key, patch, ttl=ttl))
+
+    def use_namespace(self, namespace: str) -> AsyncTransaction:
+        """The same transaction in another namespace."""
+        return AsyncTransaction(self._sync.use_namespace(namespace))
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of this object."""
+        return self._sync.namespace
+
+    async def _read(self, function: Callable[[], _T]) -> _T:
+        """What is written is kept back: only reading may need a thread."""
+        if self._sync._is_inline:
+            return function()
+        return await in_thread(function)
+
+    async def __aenter__(self) -> AsyncTransaction:
+        self._sync._begin()
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exception is None:
+            await in_thread(self._sync._commit)
+        else:
+            self._sync._roll_back()
+
+
+class AsyncLease:
+    """A lock, from `AsyncDataStore.lock`: `async with` takes and releases it, `await` takes it.
+
+    Otherwise as `Lease`; the task that takes it counts as its holder.
+    """
+
+    __slots__ = ("_data_store", "_lease", "_resource", "_ttl", "_wait")
+
+    def __init__(
+        self, data_store: DataStore, resource: str, ttl: float | timedelta, wait: float | timedelta | None
+    ) -> None:
+        self._data_store = data_store
+        self._resource = resource
+        self._ttl = ttl
+        self._wait = wait
+        self._lease: Lease | None = None
+
+    @property
+    def resource(self) -> str:
+        """What is locked."""
+        return self._resource
+
+    @property
+    def token(self) -> int:
+        """The fencing token: greater than that of every earlier holder of the lock."""
+        return self._taken().token
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock is still held, as far as the last renewal could tell. Asks nobody."""
+        return self._lease is not None and self._lease.is_held
+
+    async def renew(self) -> None:
+        """Holds the lock for another `ttl` from now. The background does so too; this tells whether it succeeds."""
+        await completed(self._taken()._start_renew())
+
+    async def release(self) -> None:
+        """Gives the lock back; releasing twice does nothing."""
+        await completed(self._taken()._start_release())
+
+    def _taken(self) -> Lease:
+        if self._lease is None:
+            raise InvalidArgumentError(f"the lock {self._resource!r} is not taken: use `async with`, or await it")
+        return self._lease
+
+    async def _take(self) -> AsyncLease:
+        if self._lease is not None:
+            raise InvalidArgumentError(f"the lock {self._resource!r} was taken with this object: make another one")
+        self._lease = await completed(
+            self._data_store._start_lock(self._resource, self._ttl, self._wait, _task_number())
+        )
+        return self
+
+    def __await__(self) -> Generator[Any, None, AsyncLease]:
+        return self._take().__await__()
+
+    async def __aenter__(self) -> AsyncLease:
+        return await self._take() if self._lease is None else self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.release()
+        except Exception:
+            # What the block has raised says more; the lease ends by itself.
+            if exception is None:
+                raise
+
+    def __repr__(self) -> str:
+        return f"AsyncLease(resource={self._resource!r}, is_held={self.is_held})"
+
+
+def _check_function(function: Any) -> None:
+    if not callable(function):
+        raise TypeError(f"function is {type(function).__name__}, not a function")

@@ -1,0 +1,9 @@
+//! The race-free building blocks: what they do is in the core, here is how Python calls them.
+
+pub(crate) mod call;
+pub(crate) mod lease;
+pub(crate) mod transaction;
+pub(crate) mod wake;
+
+mod atomic;
+mod options;

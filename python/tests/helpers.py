@@ -1,0 +1,81 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+
+def together(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """Runs `work` in `count` threads that start at the same moment."""
+    ready = threading.Barrier(count)
+
+    def begin(number: int) -> Any:
+        ready.wait()
+        return work(number)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(begin, range(count)))
+
+
+def in_processes(count: int, code: str, *arguments: str) -> list[str]:
+    """Runs `code` in `count` processes that start at the same moment, and gives what each has printed."""
+    begin = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+    command = [sys.executable, "-c", begin + code, *arguments]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * count
+    return outputs
+
+
+@contextmanager
+def process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs `code`; it has printed `ready` and is killed at the end of the block."""
+    command = [sys.executable, "-c", code, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as started:
+        try:
+            assert started.stdout is not None
+            assert started.stdout.readline() == "ready\n"
+            yield started
+        finally:
+            started.kill()
+
+
+def interrupted_while_waiting(work: Callable[[], object]) -> None:
+    """Presses Ctrl-C while this thread waits in `work`."""
+    begun = threading.Event()
+
+    def interrupt() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interval = sys.getswitchinterval()
+    # Until the main thread lets go of the interpreter by itself, which it does in order to wait, no other one gets it.
+    sys.setswitchinterval(100)
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            begun.set()
+            work()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
