@@ -1,0 +1,165 @@
+//! What can be typed.
+
+mod data;
+mod examples;
+mod run;
+mod time;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+pub(crate) use data::{GetArgs, SetArgs};
+use examples::*;
+pub(crate) use run::RunArgs;
+
+/// Agent Data Store: JSON that agents keep, seen and changed from the shell.
+///
+/// A store holds records: a JSON value under a key, in a namespace, owned by a user. Agents of the same user share them.
+/// Results go to stdout, messages to stderr.
+#[derive(Debug, Parser)]
+#[command(name = "ads", version, after_help = TOP_EXAMPLES, after_long_help = TOP_LONG)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The store: sqlite:///absolute/path.db or memory: [env: AGENT_DATA_STORE_URL] [default: a file in your data folder]
+    #[arg(long, value_name = "URL", global = true, value_hint = ValueHint::Url)]
+    pub(crate) store: Option<String>,
+
+    /// The owner of the data [env: AGENT_DATA_STORE_USER] [default: default]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) user: Option<String>,
+
+    /// Act as this agent, so that reading counts as access [env: AGENT_DATA_STORE_AGENT] [default: no agent; for run: the
+    /// file's name without its ending]
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) agent: Option<String>,
+
+    /// The namespace of the keys [env: AGENT_DATA_STORE_NAMESPACE] [default: default]
+    #[arg(long, short, value_name = "NAME", global = true)]
+    pub(crate) namespace: Option<String>,
+
+    /// Print one JSON document for programs; errors on stderr are then JSON too
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a Python agent with `data_store` at hand
+    ///
+    /// The file is executed as one module with `data_store`, `asyncio`, `json` and `re` as globals; then its function
+    /// `run(input_dict, tools)` is called, async or not. What it returns goes to stdout as JSON. A failure is a traceback
+    /// on stderr and a non-zero exit code.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+
+    /// Print the value of a key
+    ///
+    /// The exact JSON text as it was stored; on a terminal it is laid out for reading. A missing key is exit code 1.
+    #[command(after_help = GET_EXAMPLES)]
+    Get(GetArgs),
+
+    /// Store a JSON value under a key
+    ///
+    /// Overwrites the value that is there. Metadata is merged into the present one; without --ttl an earlier expiry is
+    /// removed.
+    #[command(after_help = SET_EXAMPLES, override_usage = SET_USAGE)]
+    Set(SetArgs),
+
+    /// Delete records
+    ///
+    /// All in one step. A key that was not there is exit code 1; the others are deleted all the same.
+    #[command(after_help = DELETE_EXAMPLES)]
+    Delete {
+        /// The keys
+        #[arg(value_name = "KEY", required = true)]
+        keys: Vec<String>,
+    },
+
+    /// List keys, one in each line
+    ///
+    /// In code point order. Control characters in keys are shown escaped; --json gives the exact keys.
+    #[command(after_help = KEYS_EXAMPLES)]
+    Keys {
+        /// Only keys that start with this
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+
+    /// List namespaces with their sizes
+    ///
+    /// Those that hold a record. Bytes are those of keys, values and metadata; agents are those that have written or read
+    /// there.
+    #[command(after_help = NAMESPACES_EXAMPLES)]
+    Namespaces {
+        /// Only namespaces that start with this
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+
+    /// Print all records of the namespace as one JSON object
+    ///
+    /// Keys in code point order, one record in each line unless on a terminal. Reads page by page, so any size will do;
+    /// what is written meanwhile may or may not be there.
+    #[command(after_help = ALL_EXAMPLES)]
+    All {
+        /// Only keys that start with this
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+
+    /// Delete every record of the namespace
+    ///
+    /// Asks first on a terminal; elsewhere --yes is required. Takes the same time for any number of records.
+    #[command(after_help = CLEAR_EXAMPLES)]
+    Clear {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+
+    /// Print a record with its bookkeeping
+    ///
+    /// Value, metadata, version, who created, wrote and read it, when, how often, and when it expires. Times are UTC.
+    #[command(after_help = RECORD_EXAMPLES)]
+    Record {
+        /// The key
+        key: String,
+    },
+
+    /// Sum up what the user has in the store
+    #[command(after_help = STATS_EXAMPLES)]
+    Stats,
+
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound_and_every_command_has_examples() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Examples:\n  "), "{}", command.get_name());
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+        }
+    }
+}
