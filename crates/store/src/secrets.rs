@@ -197,7 +197,7 @@ enum Piece {
     /// As many characters of the alphabet as there are, at least and at most so many.
     Run(Alphabet, usize, usize),
     Text(&'static str),
-    /// White space, as such or as `\n` and `\r` in a JSON string, or in one inside of another.
+    /// White space, if any: as such, or as `\n` and `\r` in a JSON string, or in one inside of another.
     Break,
 }
 
@@ -402,9 +402,6 @@ fn look_at(tail: &[Piece], rest: &[u8]) -> Look {
             Break => {
                 while let Some(width) = rest.get(at..).and_then(white_space) {
                     at += width;
-                }
-                if at == start {
-                    return Look::Short;
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The place of a byte in a JSON text, as a path that shows no credential itself.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::secrets::holds_secret;
@@ -107,7 +108,13 @@ fn push_name(place: &mut String, name: &str) {
         place.push_str(name);
     } else {
         place.push_str("[\"");
-        place.push_str(&shortened(name));
+        for character in shortened(name).chars() {
+            match character.is_ascii_graphic() || character == ' ' {
+                true => place.push(character),
+                // What could steer a terminal is shown escaped, letters as they are.
+                false => place.extend(character.escape_debug()),
+            }
+        }
         place.push_str("\"]");
     }
 }
@@ -118,10 +125,10 @@ fn is_identifier(name: &str) -> bool {
         && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
 }
 
-fn shortened(name: &str) -> String {
+fn shortened(name: &str) -> Cow<'_, str> {
     match name.char_indices().nth(NAME_CHARS) {
-        Some((end, _)) => format!("{}…", &name[..end]),
-        None => name.to_owned(),
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
     }
 }
 
@@ -158,6 +165,11 @@ mod tests {
         assert!(place.starts_with("$.some_name.some_name") && place.ends_with(".some_name"), "{place}");
         let name = format!("{{\"{}\": \"here\"}}", "ö".repeat(1_000));
         assert!(place_of(&name, "here").chars().count() < 80);
+    }
+
+    #[test]
+    fn a_place_cannot_steer_a_terminal() {
+        assert_eq!(place_of("{\"é\u{9b}1m\u{202e}\u{7f}\": \"here\"}", "here"), r#"$["é\u{9b}1m\u{202e}\u{7f}"]"#);
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn credentials(seed: u64) -> Vec<(&'static str, String)> {
         ("a private key", private_key("PGP PRIVATE KEY BLOCK", format!("Version: 1\n\n{}", lines(9)))),
         ("a private key", private_key("RSA PRIVATE KEY", format!("Proc-Type: 4,ENCRYPTED\n\n{}", lines(9)))),
     ];
+    all.push(("a private key", private_key("PRIVATE KEY", lines(5)).replace('\n', "")));
     for prefix in ["ghp", "gho", "ghu", "ghs", "ghr"] {
         all.push(("a GitHub token", format!("{prefix}_{}", alnum(36))));
     }
@@ -129,6 +130,7 @@ fn ordinary() -> Vec<String> {
         // Right letters, wrong length, or inside of a longer word.
         format!("{}_{}", "ghp", alnum(6, 35)),
         format!("{}_{}", "npm", alnum(7, 37)),
+        format!("{}_{}_suffix", "hf", alnum(21, 34)),
         format!("{}_{}", "hf", alnum(8, 33)),
         format!("{}{}", "AKIA", random(9, &[CAPITALS], 17)),
         format!("{}{}", "AIza", alnum(10, 36)),
@@ -237,6 +239,7 @@ fn every_kind_is_found_at_its_place() {
                     (text(&format!("curl 'https://{secret}@example.com/x?key={secret}'")), "$"),
                     (text(&format!("KEY=\"{secret}\"; \t{secret}")), "$"),
                     (text(&format!("令牌{secret}。")), "$"),
+                    (text(&format!("not sk-ant-api03-your-key-goes-here-dear-reader-of-this-page but {secret}")), "$"),
                     (text(&inside), "$"),
                     (text(&text(&format!("\n{secret}")).to_string()), "$"),
                     (Json::parse(&escaped_slashes, &Limits::default()).unwrap(), "$.t"),
