@@ -169,6 +169,7 @@ def test_set_many_stores_all_or_nothing(data_store: DataStore) -> None:
     assert str(caught.value) == (
         'value of key "b" at $.c is bytes, which JSON cannot hold: store base64 text or a reference'
     )
+    assert (caught.value.operation, caught.value.namespace, caught.value.key) == ("set_many", "default", "b")
     with pytest.raises(InvalidArgumentError, match="key is empty"):
         data_store.set_many({"a": 1, "": 2})
     with pytest.raises(TypeError, match="key is int, not str"):
@@ -365,6 +366,7 @@ def test_if_version_writes_only_over_what_was_read(data_store: DataStore) -> Non
     assert record is not None
     assert (caught.value.expected_version, caught.value.actual_version) == (0, record.version)
     assert (caught.value.operation, caught.value.namespace, caught.value.key) == ("set", "default", "key")
+    assert caught.value.retryable is False
     data_store.set("key", 3, if_version=record.version)
     with pytest.raises(ConflictError):
         data_store.set("key", 4, if_version=record.version)
@@ -583,6 +585,7 @@ def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(agent_data_store.UnavailableError) as caught:
         connect(f"sqlite://{tmp_path}/missing/store.db")
     assert isinstance(caught.value, ConnectionError)
+    assert (caught.value.operation, caught.value.retryable) == ("open", True)
 
 
 def test_every_error_is_below_one_class() -> None:
