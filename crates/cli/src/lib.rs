@@ -16,6 +16,7 @@ mod pretty;
 mod runner;
 mod settings;
 mod trace;
+mod warnings;
 
 use std::ffi::OsString;
 

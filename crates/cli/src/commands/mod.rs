@@ -4,6 +4,7 @@ mod data;
 mod namespace;
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use agent_data_store::{DataStore, Limits, Options, Store, block_on};
 use clap::CommandFactory;
@@ -14,6 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::output::{Output, message};
 use crate::runner::{AgentCall, AgentRunner};
 use crate::settings::Settings;
+use crate::warnings::Warnings;
 
 pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) -> Result<u8> {
     let mut out = Output::new(cli.global.json);
@@ -66,6 +68,7 @@ impl Session {
     fn with<T>(&self, sweep: Sweep, command: impl FnOnce(&Store, &DataStore) -> Result<T>) -> Result<T> {
         let mut options = Options::default();
         options.limits = self.limits.clone();
+        options.warnings = Some(Arc::new(Warnings::default()));
         // One command is over before a background thread would have a turn.
         options.housekeeping = false;
         let store = block_on(Store::open(&self.settings.store_url()?, options))?;

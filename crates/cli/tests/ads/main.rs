@@ -7,6 +7,7 @@ mod errors;
 mod help;
 mod names;
 mod run;
+mod secrets;
 mod streams;
 #[cfg(unix)]
 mod terminal;
