@@ -116,7 +116,7 @@ pub(super) fn options(clock: &Arc<ManualClock>) -> Options {
 }
 
 pub(super) fn maintain(store: &Store) {
-    const MOST_STEPS: usize = 100_000;
+    const MOST_STEPS: usize = 10_000;
     let finished = (0..MOST_STEPS).any(|_| !block_on(store.maintain()).expect("maintain"));
     assert!(finished, "housekeeping does not end");
 }

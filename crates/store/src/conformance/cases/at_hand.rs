@@ -1,21 +1,31 @@
 //! What can be had without waiting is what a read would return at that moment.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::Cases;
 use crate::blocking::block_on;
-use crate::conformance::subject::{Handle, SECOND, Subject, TICK, WriteExt, increment, put, refused};
+use crate::conformance::subject::{AtEnd, Handle, SECOND, Subject, TICK, WriteExt, increment, put, refused};
 use crate::error::ErrorKind::Conflict;
-use crate::model::{Expiry, Mutation, View};
+use crate::model::{Expiry, Mutation, Row, View};
 
-/// Compares what was at hand before the read, and what is after it.
+/// Compares what was at hand before the read, and what is after it, with the record.
 fn assert_fresh(subject: &Subject<'_>, notes: &Handle, after: &str) {
     let peek = || subject.engine().peek(notes.user(), notes.namespace(), "a");
+    let read = |view| block_on(subject.engine().read_one(notes.user(), notes.namespace(), "a", view)).expect("read_one");
     let before = peek();
-    let read = block_on(subject.engine().read_one(notes.user(), notes.namespace(), "a", View::Value)).expect("read_one");
-    for at_hand in [before, peek()].into_iter().flatten() {
-        assert_eq!(at_hand, read, "after {after}");
+    let value = read(View::Value);
+    let at_hand = [before, Some(value), peek()];
+    let record = read(View::Record).map(|row| Row { details: None, ..row });
+    for value in at_hand.into_iter().flatten() {
+        assert_eq!(value, record, "after {after}");
     }
+    let address = notes.address("a");
+    // Twice, because there is room for a mistake where a key comes twice.
+    let asked = [address.clone(), notes.address("missing"), address];
+    let several = block_on(subject.engine().read(notes.user(), &asked, View::Value)).expect("read");
+    let record = record.map(|row| Row { key: "a".into(), ..row });
+    assert_eq!(several, [record.clone(), None, record], "after {after}");
 }
 
 pub(super) fn add_to(cases: &mut Cases) {
@@ -99,28 +109,45 @@ pub(super) fn add_to(cases: &mut Cases) {
     });
 
     cases.add("a value at hand is never older than a write that was acknowledged before", |subject| {
-        const WRITES: u64 = 200;
-        let notes = subject.notes().as_administrator();
-        notes.set("a", "0");
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    let mut newest = 0;
-                    while newest < WRITES {
-                        let found = match notes.verbs().get_if_at_hand("a") {
-                            Some(at_hand) => at_hand.expect("at hand").map(|value| value.to_string()),
-                            None => notes.get("a"),
-                        };
-                        let found = found.expect("a value").parse().expect("a number");
-                        assert!(found >= newest, "{found} after {newest}");
-                        newest = found;
+        assert_never_older(subject, &subject.notes());
+    });
+
+    cases.add("a store opened twice never has an older value at hand than the other handle wrote", |subject| {
+        let beside = subject.again();
+        assert_never_older(subject, &beside.notes());
+    });
+}
+
+/// Two threads read what `writer`, maybe on another handle, writes meanwhile.
+fn assert_never_older(subject: &Subject<'_>, writer: &Handle) {
+    const WRITES: u64 = 1_000;
+    let reader = subject.notes().as_administrator();
+    let number = |found: Option<String>| found.expect("a value").parse::<u64>().expect("a number");
+    let newest = AtomicU64::new(0);
+    writer.set("a", "0");
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let acknowledged = newest.load(Ordering::SeqCst);
+                    let found = match reader.verbs().get_if_at_hand("a") {
+                        Some(at_hand) => at_hand.expect("at hand").map(|value| value.to_string()),
+                        None => reader.get("a"),
+                    };
+                    let found = number(found);
+                    assert!(found >= acknowledged, "{found} after {acknowledged}");
+                    if acknowledged >= WRITES {
+                        return;
                     }
-                });
-            }
-            for number in 1..=WRITES {
-                notes.set("a", &number.to_string());
-                assert_eq!(notes.get("a"), Some(number.to_string()), "one's own write");
-            }
-        });
+                }
+            });
+        }
+        // Also when a promise is broken here: the readers wait for the last number.
+        let _end = AtEnd(|| newest.store(WRITES, Ordering::SeqCst));
+        for written in 1..=WRITES {
+            writer.set("a", &written.to_string());
+            newest.store(written, Ordering::SeqCst);
+            assert_eq!(number(reader.get("a")), written, "one's own write");
+        }
     });
 }

@@ -64,6 +64,21 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert_eq!(notes.page(after, two), (pairs([("c", "3")]), false));
     });
 
+    cases.add("expired records are counted out of the prefixes that they begin with, and of no other", |subject| {
+        let notes = subject.notes();
+        notes.set_many(&[("a_b", "1"), ("a%b", "1"), ("é1", "1"), ("\u{10ffff}", "1"), ("z", "1")]);
+        for key in ["aXb", "A_b", "a", "a_", "e\u{301}1", "é", "\u{10ffff}\u{10ffff}", "zz"] {
+            notes.set_for(SECOND, key, "1");
+        }
+        subject.advance(SECOND);
+        for (prefix, count) in
+            [("", 5), ("a", 2), ("a_", 1), ("a%", 1), ("A", 0), ("e", 0), ("é", 1), ("\u{10ffff}", 1), ("z", 1), ("zz", 0)]
+        {
+            assert_eq!(notes.count(prefix), count, "{prefix:?}");
+            assert_eq!(notes.keys(prefix).len() as u64, count, "{prefix:?}");
+        }
+    });
+
     cases.add("a namespace of expired records is none", |subject| {
         let notes = with_expired(subject);
         assert_eq!(notes.list_namespaces(""), [notes.namespace()]);

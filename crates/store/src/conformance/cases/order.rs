@@ -106,6 +106,8 @@ pub(super) fn add_to(cases: &mut Cases) {
         set_all(&notes, &["KEY", "Key", "key", "É", "é", "ß", "ss"]);
         notes.set("Key", "2");
         assert_eq!(notes.count(""), 7);
+        assert_eq!(notes.of_user("User").count(""), 0);
+        assert_eq!(notes.in_namespace("Notes").count(""), 0);
         assert_eq!(notes.get("key").as_deref(), Some("1"));
         assert_found(&notes, "K", &["KEY", "Key"]);
         assert_found(&notes, "É", &["É"]);
@@ -120,10 +122,12 @@ pub(super) fn add_to(cases: &mut Cases) {
         for (index, name) in alike.iter().enumerate() {
             notes.set(name, &index.to_string());
             notes.in_namespace(name).set("a", &index.to_string());
+            notes.of_user(name).set("a", &index.to_string());
         }
         for (index, name) in alike.iter().enumerate() {
             assert_eq!(notes.get(name), Some(index.to_string()), "{name:?}");
             assert_eq!(notes.in_namespace(name).get("a"), Some(index.to_string()), "{name:?}");
+            assert_eq!(notes.of_user(name).get("a"), Some(index.to_string()), "{name:?}");
         }
         assert_eq!(notes.count(""), alike.len() as u64);
         assert_eq!(notes.list_namespaces("").len(), alike.len() + 1);

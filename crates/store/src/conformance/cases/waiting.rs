@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::Version;
 
 /// Longer than any engine may need: whoever still waits then waits for ever.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A wait in a thread of its own, which a wait without end must not keep from failing.
 struct Waiting(Receiver<Result<Version>>);

@@ -15,7 +15,7 @@ use super::subject::Subject;
 use crate::clock::{Clock, ManualClock};
 
 const OPS: usize = 60;
-const HISTORIES: u64 = 60;
+const HISTORIES: u64 = 30;
 /// Repeats the one history of this seed.
 const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
 /// Tries so many histories in each case.

@@ -1,6 +1,6 @@
 //! One of the two engines, and everything that can be seen of it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::blocking::block_on;
 use crate::clock::{ManualClock, Timestamp};
 use crate::conformance::subject::{Handle, Subject, WriteExt, maintain, options};
 use crate::model::ChangeKind::{Clear, Delete, Expire, Set};
-use crate::model::{Change, Outcome, PageSize, Precondition, Range, Record, Version, View, Write};
+use crate::model::{Address, Change, Outcome, PageSize, Precondition, Range, Record, Row, Version, View, Write};
 use crate::store::Store;
 
 /// A user, a namespace and a key.
@@ -24,6 +24,8 @@ pub(super) struct Side<'h> {
     /// this order that are compared.
     versions: HashMap<Place, Vec<Version>>,
     positions: HashMap<&'static str, Version>,
+    /// The versions that created a record.
+    creations: HashSet<(Place, Version)>,
     /// The records that the change feed says are there.
     fed: BTreeSet<Place>,
 }
@@ -46,6 +48,7 @@ impl<'h> Side<'h> {
             clock: Arc::clone(clock),
             versions: HashMap::new(),
             positions: HashMap::new(),
+            creations: HashSet::new(),
             fed: BTreeSet::new(),
         }
     }
@@ -142,6 +145,9 @@ impl<'h> Side<'h> {
             Ok(outcomes) => {
                 let describe = |(outcome, write): (&Outcome, &PlannedWrite)| {
                     let place = [at.user, write.namespace, write.key].map(str::to_owned);
+                    if !outcome.existed && outcome.version != 0 {
+                        self.creations.insert((place.clone(), outcome.version));
+                    }
                     let version = self.learn(place, outcome.version);
                     let result = outcome.result.as_ref().map(ToString::to_string);
                     format!("(existed {}, version {version}, result {result:?})", outcome.existed)
@@ -218,7 +224,11 @@ impl<'h> Side<'h> {
     fn follow(&mut self, user: &str, change: &Change) {
         let place = |key: &str| [user, &change.namespace, key].map(str::to_owned);
         match (change.kind, change.key.as_deref()) {
-            (Set, Some(key)) => _ = self.fed.insert(place(key)),
+            (Set, Some(key)) => {
+                let created = self.creations.contains(&(place(key), change.version));
+                // What ended the record before is in the feed too, be it an expiry that nobody saw.
+                assert_eq!(self.fed.insert(place(key)), created, "created or not: {change:?}");
+            }
             (Delete | Expire, Some(key)) => assert!(self.fed.remove(&place(key)), "nothing was there for {change:?}"),
             (Clear, None) => self.fed.retain(|[owner, namespace, _]| owner != user || **namespace != *change.namespace),
             _ => panic!("a key where none belongs, or none where one does: {change:?}"),
@@ -243,21 +253,24 @@ impl<'h> Side<'h> {
         self.look_closely(user);
     }
 
-    /// What is at hand is what a read returns; the read may put it at hand for the next look.
+    /// Every way to read a value gives that of the record, and may put it at hand for the next look.
     fn look_closely(&self, user: &str) {
+        let engine = self.store.engine();
+        let mut asked = Vec::new();
+        let mut expected = Vec::new();
         for namespace in NAMESPACES {
             for key in KEYS {
-                let at_hand = self.store.engine().peek(user, namespace, key);
-                let read = block_on(self.store.engine().read_one(user, namespace, key, View::Value)).expect("read_one");
-                let record = self.handle(user, None, namespace).find(key);
-                assert!(at_hand.is_none_or(|at_hand| at_hand == read), "stale: {user}, {namespace}, {key}");
-                assert_eq!(
-                    read.and_then(|row| row.value),
-                    record.map(|record| record.value),
-                    "{user}, {namespace}, {key}"
-                );
+                let place = [user, namespace, key];
+                let record = block_on(engine.read_one(user, namespace, key, View::Record)).expect("read_one");
+                let row = record.map(|row| Row { details: None, ..row });
+                assert!(engine.peek(user, namespace, key).is_none_or(|at_hand| at_hand == row), "at hand: {place:?}");
+                let read = block_on(engine.read_one(user, namespace, key, View::Value)).expect("read_one");
+                assert_eq!(read, row, "{place:?}");
+                asked.push(Address { namespace: namespace.into(), key: key.into() });
+                expected.push(row.map(|row| Row { key: key.into(), ..row }));
             }
         }
+        assert_eq!(block_on(engine.read(user, &asked, View::Value)).expect("read"), expected);
     }
 
     fn describe(&self, record: &Record) -> String {
