@@ -4,8 +4,11 @@
 //! that state for all of its entries: a commit by another process makes them worthless at once. Our own commits tell what
 //! they have changed and carry the shards over to the new state.
 
+#[cfg(test)]
+mod tests;
+
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -33,6 +36,18 @@ pub(super) struct Live {
 
 /// What is known of a key; `None`: that there is no record.
 pub(super) type Known = Option<Live>;
+
+/// What the cache of values that were read has done since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Values that were at hand, absence included.
+    pub hits: u64,
+    /// Values for which the database was asked.
+    pub misses: u64,
+    /// Bytes taken at present by names, values and (about) what keeps them; never above the limit that was given.
+    pub bytes: usize,
+}
 
 /// What a look into the cache gives.
 pub(super) enum Found {
@@ -64,7 +79,10 @@ struct Shard {
     young: HashTable<Entry>,
     old: HashTable<Entry>,
     young_bytes: usize,
+    old_bytes: usize,
     generation_bytes: usize,
+    hits: u64,
+    misses: u64,
 }
 
 struct Entry {
@@ -116,7 +134,10 @@ impl HotCache {
                 young: HashTable::new(),
                 old: HashTable::new(),
                 young_bytes: 0,
+                old_bytes: 0,
                 generation_bytes: bytes / SHARDS / 2,
+                hits: 0,
+                misses: 0,
             })
         };
         Self { hasher: DefaultHashBuilder::default(), shards: (0..SHARDS).map(|_| shard()).collect() }
@@ -129,9 +150,19 @@ impl HotCache {
         }
     }
 
-    /// How the cache sees the state of the database, while it is attached.
+    /// How the cache sees the state of the database: for those who keep the connections from being closed.
     pub(super) fn view(&self) -> Option<HeaderView> {
         lock(&self.shards[0]).view
+    }
+
+    /// The state of the database, while the cache is attached. Under a lock, since a view outlives no [`HotCache::detach`].
+    pub(super) fn state(&self) -> Option<Header> {
+        lock(&self.shards[0]).view.and_then(HeaderView::read)
+    }
+
+    /// Whether that still is the state of the database.
+    pub(super) fn is_in(&self, state: &Header) -> bool {
+        lock(&self.shards[0]).view.is_some_and(|view| still(view, state))
     }
 
     /// Forgets everything, the view first of all; nobody gets in while the result lives.
@@ -149,13 +180,24 @@ impl HotCache {
         let names = NamesRef { user, namespace, key };
         let hash = self.hasher.hash_one(names);
         let mut shard = self.shard(hash);
-        let Some(view) = shard.view else { return Found::Miss(None) };
-        if shard.state.is_some_and(|state| still(view, &state))
-            && let Some(known) = shard.find(hash, names)
-        {
+        if let Some(known) = shard.hit(hash, names) {
             return Found::Hit(known);
         }
-        Found::Miss(view.read())
+        shard.misses += 1;
+        Found::Miss(shard.view.and_then(HeaderView::read))
+    }
+
+    /// What [`HotCache::find`] would hit, unless another thread is in the way: a fork holds all shards for as long as it
+    /// takes, and whoever may not wait must not wait for that.
+    #[inline]
+    pub(super) fn peek(&self, user: &str, namespace: &str, key: &str) -> Option<Known> {
+        let names = NamesRef { user, namespace, key };
+        let hash = self.hasher.hash_one(names);
+        match self.shards[shard_of(hash)].try_lock() {
+            Ok(mut shard) => shard.hit(hash, names),
+            Err(TryLockError::Poisoned(shard)) => shard.into_inner().hit(hash, names),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// What is known of each address in exactly this state; `None` where the database has to be asked. Whoever uses it
@@ -165,7 +207,12 @@ impl HotCache {
             let names = NamesRef { user, namespace, key };
             let hash = self.hasher.hash_one(names);
             let mut shard = self.shard(hash);
-            if shard.state == Some(*state) { shard.find(hash, names) } else { None }
+            let known = if shard.state == Some(*state) { shard.find(hash, names) } else { None };
+            match known {
+                Some(_) => shard.hits += 1,
+                None => shard.misses += 1,
+            }
+            known
         };
         addresses.iter().map(find).collect()
     }
@@ -206,14 +253,16 @@ impl HotCache {
         }
     }
 
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[shard_of(hash)])
+    pub(super) fn stats(&self) -> CacheStats {
+        self.shards.iter().map(lock).fold(CacheStats::default(), |sum, shard| CacheStats {
+            hits: sum.hits + shard.hits,
+            misses: sum.misses + shard.misses,
+            bytes: sum.bytes + shard.young_bytes + shard.old_bytes,
+        })
     }
 
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
-        let bytes = |table: &HashTable<Entry>| table.iter().map(Entry::bytes).sum::<usize>();
-        self.shards.iter().map(lock).map(|shard| bytes(&shard.young) + bytes(&shard.old)).sum()
+    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[shard_of(hash)])
     }
 }
 
@@ -229,6 +278,17 @@ impl Written {
 }
 
 impl Shard {
+    /// What the database would say of a key, if that is known.
+    #[inline]
+    fn hit(&mut self, hash: u64, names: NamesRef<'_>) -> Option<Known> {
+        if !still(self.view?, &self.state?) {
+            return None;
+        }
+        let known = self.find(hash, names)?;
+        self.hits += 1;
+        Some(known)
+    }
+
     #[inline]
     fn find(&mut self, hash: u64, names: NamesRef<'_>) -> Option<Known> {
         if let Some(entry) = self.young.find(hash, |entry| names.is(&entry.names)) {
@@ -236,6 +296,7 @@ impl Shard {
         }
         // Not in the young generation, so nowhere else.
         let (entry, _) = self.old.find_entry(hash, |entry| names.is(&entry.names)).ok()?.remove();
+        self.old_bytes -= entry.bytes();
         let known = entry.known.clone();
         self.insert(entry);
         Some(known)
@@ -250,19 +311,10 @@ impl Shard {
         }
         if self.young_bytes + bytes > self.generation_bytes {
             self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
+            self.old_bytes = std::mem::take(&mut self.young_bytes);
         }
         self.young_bytes += bytes;
         self.young.insert_unique(entry.hash, entry, |entry| entry.hash);
-    }
-
-    fn remove(&mut self, hash: u64, is: impl Fn(&Names) -> bool) -> Option<Entry> {
-        if let Ok(found) = self.young.find_entry(hash, |entry| is(&entry.names)) {
-            let (entry, _) = found.remove();
-            self.young_bytes -= entry.bytes();
-            return Some(entry);
-        }
-        self.old.find_entry(hash, |entry| is(&entry.names)).ok().map(|found| found.remove().0)
     }
 
     fn replace(&mut self, hash: u64, names: NamesRef<'_>, now: Option<Known>) {
@@ -273,10 +325,23 @@ impl Shard {
         }
     }
 
+    fn remove(&mut self, hash: u64, is: impl Fn(&Names) -> bool) -> Option<Entry> {
+        let generations = [(&mut self.young, &mut self.young_bytes), (&mut self.old, &mut self.old_bytes)];
+        for (generation, bytes) in generations {
+            if let Ok(found) = generation.find_entry(hash, |entry| is(&entry.names)) {
+                let (entry, _) = found.remove();
+                *bytes -= entry.bytes();
+                return Some(entry);
+            }
+        }
+        None
+    }
+
     fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
         self.young_bytes = 0;
+        self.old_bytes = 0;
         self.state = None;
     }
 }
@@ -296,10 +361,13 @@ fn still(view: HeaderView, state: &Header) -> bool {
     mutant(Mutant::NoValidityCheck) || view.is(state)
 }
 
-/// Whether a commit took the database from `before` to `after` by itself: `frames` is what SQLite said that it wrote up to.
+/// Whether a commit took the database from `before` to `after` by itself: `frames` is what SQLite said that it wrote up to,
+/// 0 if it said nothing because there was nothing to write.
 pub(super) fn is_own_commit(before: &Header, after: &Header, frames: u32) -> bool {
     mutant(Mutant::AnyCommitIsOwn)
-        || (after.change_counter() == before.change_counter().wrapping_add(1) && after.frames() == frames)
+        || (frames != 0
+            && after.frames() == frames
+            && after.change_counter() == before.change_counter().wrapping_add(1))
 }
 
 /// Deliberate faults, for the stress test to show that it would see them.
@@ -322,48 +390,4 @@ fn mutant(mutant: Mutant) -> bool {
 #[cfg(not(test))]
 const fn mutant(_mutant: Mutant) -> bool {
     false
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::wal_index::Anchor;
-    use super::*;
-
-    fn live(text: &str, version: Version) -> Known {
-        Some(Live { value: Json::from_trusted(text), version, expires_at: None })
-    }
-
-    fn found(cache: &HotCache, key: &str) -> Option<Version> {
-        match cache.find("u", "n", key) {
-            Found::Hit(known) => known.map(|live| live.version),
-            Found::Miss(_) => None,
-        }
-    }
-
-    /// Two threads that miss the same key at once both keep what they read: an own commit must replace both.
-    #[test]
-    fn a_key_kept_twice_is_replaced_once_for_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.db");
-        let database = rusqlite::Connection::open(&path).unwrap();
-        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
-        let anchor = Anchor::open(&path).unwrap().expect("the index is there");
-        let cache = HotCache::new(1 << 20);
-        cache.attach(anchor.view());
-        let before = anchor.view().read().expect("distinctive");
-        cache.keep("u", "n", "k", before, live("1", 1));
-        cache.keep("u", "n", "k", before, live("1", 1));
-        assert_eq!(found(&cache, "k"), Some(1));
-
-        database.execute_batch("INSERT INTO t VALUES (2)").unwrap();
-        let after = anchor.view().read().expect("distinctive");
-        assert_eq!(found(&cache, "k"), None, "another state");
-        let address = Address { namespace: "n".into(), key: "k".into() };
-        let written = |now| [Written { user: "u".into(), address: address.clone(), now }];
-        cache.carry(before, after, &written(Some(live("2", 2))));
-        assert_eq!(found(&cache, "k"), Some(2));
-        cache.carry(after, after, &written(None));
-        assert_eq!(found(&cache, "k"), None, "nothing of it is left");
-        drop(cache.detach());
-    }
 }

@@ -115,10 +115,8 @@ impl Anchor {
         if mode != "wal" {
             return Ok(None);
         }
-        let Some(region) = map_first_region(&connection) else { return Ok(None) };
-        let view = HeaderView(region.cast());
-        let known = view.stable().is_some_and(|header| header.half(0) == FORMAT_VERSION);
-        Ok(known.then_some(Self { connection, view }))
+        let region = map_first_region(&connection);
+        Ok(region.map(|region| Self { connection, view: HeaderView(region.cast()) }))
     }
 
     pub(super) fn view(&self) -> HeaderView {

@@ -134,8 +134,13 @@ pub(super) fn record_access(connection: &Connection, accesses: &[Access]) -> Res
     Ok(())
 }
 
-/// Sweeps at most `limit` expired records; returns how many there were.
-pub(super) fn sweep_expired(connection: &Connection, now: Timestamp, limit: usize, changes_kept: u64) -> Result<usize> {
+/// Sweeps at most `limit` expired records; returns the user, namespace and key of each.
+pub(super) fn sweep_expired(
+    connection: &Connection,
+    now: Timestamp,
+    limit: usize,
+    changes_kept: u64,
+) -> Result<Vec<(String, String, String)>> {
     let expired = connection
         .prepare_cached(
             "SELECT n.user, n.name, r.key FROM records r INDEXED BY records_by_expiry
@@ -157,7 +162,7 @@ pub(super) fn sweep_expired(connection: &Connection, now: Timestamp, limit: usiz
         }
         writes.end(changes_kept)?;
     }
-    Ok(expired.len())
+    Ok(expired)
 }
 
 /// Removes a few rows of one cleared namespace; returns whether any was left to remove.

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::checkpointer::Checkpointer;
 use super::connection::{Role, abandon, connect};
-use super::hot_cache::{CARRIED_KEYS, HotCache, Known, Written, is_own_commit};
+use super::hot_cache::{CARRIED_KEYS, HotCache, Written, is_own_commit};
 use super::identity::ShmIdentity;
 use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
@@ -16,7 +16,7 @@ use super::{Durability, read};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::limits::Limits;
-use crate::model::{Access, Batch, Outcome};
+use crate::model::{Access, Address, Batch, Outcome};
 
 /// How much one step of sweeping removes: a fraction of a millisecond's work, so that writers hardly notice.
 const SWEEP_ROWS: usize = 100;
@@ -48,7 +48,7 @@ pub(super) struct Rules {
 pub(super) struct Writer {
     connection: Connection,
     shm: ShmIdentity,
-    /// Up to where the log was written by our last commit.
+    /// Up to where the log was written by the commit that has just been made; 0 for one that wrote nothing.
     frames: Arc<AtomicU32>,
     /// Stops with the writer.
     _checkpointer: Checkpointer,
@@ -100,16 +100,19 @@ impl Writer {
         let before = view.and_then(HeaderView::read);
         let mut written = before.map(|_| Vec::new());
         let results = self.run_each(jobs, rules, &mut written).and_then(|results| {
-            connection.prepare_cached("COMMIT")?.execute(())?;
+            let end = if let [Err(_)] = results.as_slice() { "ROLLBACK" } else { "COMMIT" };
+            connection.prepare_cached(end)?.execute(())?;
             Ok(results)
         });
         if results.is_err() && !connection.is_autocommit() {
             // A rollback cannot fail but for a broken connection, which the next use reports.
             let _ = connection.execute_batch("ROLLBACK");
         }
+        // Taken away, so that it cannot stand for a later commit, which may write nothing.
+        let frames = self.frames.swap(0, Ordering::Relaxed);
         if let (Ok(_), Some(cache), Some(before), Some(written)) = (&results, cache, before, written)
             && let Some(after) = view.and_then(HeaderView::read)
-            && is_own_commit(&before, &after, self.frames.load(Ordering::Relaxed))
+            && is_own_commit(&before, &after, frames)
         {
             cache.carry(before, after, &written);
         }
@@ -121,7 +124,9 @@ impl Writer {
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs {
             let result = match job {
-                Job::Write(batch) if batch.writes.len() > 1 => {
+                // A batch that is alone has the whole transaction to go back. A savepoint would keep the former content
+                // of every page, which costs as much as the writes.
+                Job::Write(batch) if batch.writes.len() > 1 && jobs.len() > 1 => {
                     self.in_savepoint(|| self.run_one(job, rules, written))?
                 }
                 _ => self.run_one(job, rules, written),
@@ -152,7 +157,14 @@ impl Writer {
         Ok(match job {
             Job::Write(batch) => {
                 let (outcomes, states) = apply_batch(connection, batch, now, &rules.limits, rules.changes_kept)?;
-                note_written(written, batch, states);
+                note(
+                    written,
+                    batch.writes.iter().zip(states).map(|(write, now)| Written {
+                        user: Arc::clone(&batch.user),
+                        address: write.address.clone(),
+                        now,
+                    }),
+                );
                 Done::Outcomes(outcomes)
             }
             Job::Clear { user, agent, namespace } => {
@@ -163,9 +175,17 @@ impl Writer {
                 record_access(connection, accesses)?;
                 Done::Recorded
             }
-            // What is swept was invisible before.
             Job::Sweep => {
-                sweep_expired(connection, now, SWEEP_ROWS, rules.changes_kept)?;
+                let swept = sweep_expired(connection, now, SWEEP_ROWS, rules.changes_kept)?;
+                // Invisible before, but whoever still knew of them would show them again were the clock set back.
+                note(
+                    written,
+                    swept.into_iter().map(|(user, namespace, key)| Written {
+                        user: user.into(),
+                        address: Address { namespace: namespace.into(), key: key.into() },
+                        now: Some(None),
+                    }),
+                );
                 sweep_dropped(connection, SWEEP_ROWS, SWEEP_BYTES)?;
                 Done::Swept { more: read::needs_sweeping(connection, now)? }
             }
@@ -173,16 +193,10 @@ impl Writer {
     }
 }
 
-/// Adds what a batch has done to its keys.
-fn note_written(written: &mut Option<Vec<Written>>, batch: &Batch, states: Vec<Option<Known>>) {
+/// Adds what was done to some keys.
+fn note(written: &mut Option<Vec<Written>>, done: impl ExactSizeIterator<Item = Written>) {
     match written {
-        Some(list) if list.len() + states.len() <= CARRIED_KEYS => {
-            list.extend(batch.writes.iter().zip(states).map(|(write, now)| Written {
-                user: Arc::clone(&batch.user),
-                address: write.address.clone(),
-                now,
-            }));
-        }
+        Some(list) if list.len() + done.len() <= CARRIED_KEYS => list.extend(done),
         _ => *written = None,
     }
 }
@@ -196,4 +210,33 @@ fn is_storage_failure(error: &Error) -> bool {
 /// The same failure for another caller of the group.
 fn repeat(error: &Error) -> Error {
     Error::new(error.kind(), error.message())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file;
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::json::Json;
+    use crate::model::{Expiry, Mutation, Precondition, Write};
+
+    /// A transaction that writes nothing gives no report: an old one would let another's commit pass for ours.
+    #[test]
+    fn what_a_commit_reported_is_gone_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.db");
+        file::prepare(&path, false).unwrap();
+        let writer = Writer::open(&path, Durability::Relaxed).unwrap();
+        let rules = Rules { clock: Arc::new(SystemClock), limits: Limits::default(), changes_kept: 1 };
+        let set = Write {
+            address: Address { namespace: "n".into(), key: "k".into() },
+            precondition: Precondition::None,
+            mutation: Mutation::Set(Json::from_trusted("1")),
+            metadata: None,
+            expiry: Expiry::Default,
+        };
+        let done = writer.run(&[Job::Write(Batch { user: "u".into(), agent: None, writes: vec![set] })], &rules, None);
+        assert!(done.iter().all(Result::is_ok));
+        assert_eq!(writer.frames.load(Ordering::Relaxed), 0);
+    }
 }
