@@ -38,8 +38,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The exit code for an error of this kind: 2 invalid argument, not serializable, too large; 3 conflict, lease held;
-/// 4 quota exceeded; 5 not authenticated, not allowed; 6 unavailable; 7 corrupt store.
+/// The exit code for an error of this kind: 2 invalid argument, not serializable, too large; 3 conflict, lease held,
+/// lease lost; 4 quota exceeded; 5 not authenticated, not allowed; 6 unavailable; 7 corrupt store.
 pub fn exit_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::InvalidArgument | ErrorKind::NotSerializable | ErrorKind::TooLarge => 2,

@@ -78,10 +78,14 @@ fn read_limited(from: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Longest text that may be a value: there is room for the line break at a file's end, which does not count.
+pub(crate) fn text_limit(limits: &Limits) -> usize {
+    limits.value_bytes.saturating_add(2)
+}
+
 /// A value to store. `plain`: the text itself, as a JSON string.
 pub(crate) fn value(source: Source<'_>, plain: bool, limits: &Limits) -> Result<Json> {
-    // Room for the line break at a file's end, which does not count.
-    let text = source.read(limits.value_bytes.saturating_add(2))?;
+    let text = source.read(text_limit(limits))?;
     if plain {
         return Json::parse(wire::string(&text).as_str(), limits);
     }

@@ -46,3 +46,71 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "VERSION")]
     pub(crate) if_version: Option<u64>,
 }
+
+#[derive(Args, Debug)]
+pub(crate) struct IncrementArgs {
+    /// The key
+    pub(crate) key: String,
+
+    /// What to add: a JSON number
+    #[arg(default_value = "1", allow_negative_numbers = true)]
+    pub(crate) by: String,
+
+    /// Let the record expire after this time: seconds, or with units such as 90s, 5m, 1h, 2d, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    pub(crate) ttl: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct AppendArgs {
+    /// The key
+    pub(crate) key: String,
+
+    /// The items, each as JSON; - for stdin
+    #[arg(value_name = "VALUE", required = true, allow_negative_numbers = true)]
+    pub(crate) values: Vec<String>,
+
+    /// Take the items as plain text, and store them as JSON strings
+    #[arg(long, short)]
+    pub(crate) string: bool,
+
+    /// Leave out items that the list already holds
+    #[arg(long, short)]
+    pub(crate) unique: bool,
+
+    /// Drop the oldest items above this length
+    #[arg(long, value_name = "N")]
+    pub(crate) max_length: Option<usize>,
+
+    /// Let the record expire after this time: seconds, or with units such as 90s, 5m, 1h, 2d, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    pub(crate) ttl: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MergeArgs {
+    /// The key
+    pub(crate) key: String,
+
+    /// The patch as JSON; - for stdin
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) patch: String,
+
+    /// Let the record expire after this time: seconds, or with units such as 90s, 5m, 1h, 2d, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
+    pub(crate) ttl: Option<Duration>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExpireArgs {
+    /// The key
+    pub(crate) key: String,
+
+    /// How long the record lives from now on: seconds, or with units such as 90s, 5m, 1h, 2d, 1h30m
+    #[arg(value_parser = parse_ttl, required_unless_present = "never", conflicts_with = "never")]
+    pub(crate) ttl: Option<Duration>,
+
+    /// Let it live until it is deleted
+    #[arg(long)]
+    pub(crate) never: bool,
+}

@@ -4,6 +4,10 @@ pub(super) const SET_USAGE: &str = "\
 ads set [OPTIONS] <KEY> <VALUE>
        ads set [OPTIONS] <KEY> --file <FILE>";
 
+pub(super) const EXPIRE_USAGE: &str = "\
+ads expire [OPTIONS] <KEY> <TTL>
+       ads expire [OPTIONS] <KEY> --never";
+
 pub(super) const TOP_EXAMPLES: &str = "\
 Examples:
   ads run agent.py --input '{\"name\": \"Ada\"}'
@@ -22,9 +26,9 @@ Examples:
 
 Exit codes:
   0  success
-  1  a negative answer: no such key, not confirmed; or an agent that failed
+  1  a negative answer: no such key, nothing in time, not confirmed; or an agent that failed
   2  something in the call that cannot be: a name, a value, an option, a limit
-  3  conflict: the record has another version, or a lease is held
+  3  conflict: the record has another version, or a lease is held or lost
   4  quota exceeded
   5  not authenticated, or not allowed
   6  unavailable: busy, disk full, file or server out of reach
@@ -58,6 +62,30 @@ Examples:
   ads set report --file report.json --namespace reports
   date | ads set now - --string --ttl 5m
   ads set leader '\"me\"' --if-version 0";
+
+pub(super) const INCREMENT_EXAMPLES: &str = "\
+Examples:
+  ads increment visits
+  ads increment stock:apples -3
+  ads increment requests:alice --ttl 1h";
+
+pub(super) const APPEND_EXAMPLES: &str = "\
+Examples:
+  ads append events '{\"type\": \"login\"}'
+  ads append seen https://example.org/ --string --unique
+  ads append recent 17 18 19 --max-length 100
+  ads append temperatures -3.5";
+
+pub(super) const MERGE_EXAMPLES: &str = "\
+Examples:
+  ads merge project '{\"status\": \"done\"}'
+  ads merge settings '{\"proxy\": null, \"retries\": {\"most\": 3}}'
+  ads merge settings - < patch.json";
+
+pub(super) const EXPIRE_EXAMPLES: &str = "\
+Examples:
+  ads expire session 30m
+  ads expire session --never";
 
 pub(super) const DELETE_EXAMPLES: &str = "\
 Examples:
@@ -95,6 +123,19 @@ pub(super) const STATS_EXAMPLES: &str = "\
 Examples:
   ads stats
   ads stats --user alice --json";
+
+pub(super) const CHANGES_EXAMPLES: &str = "\
+Examples:
+  ads changes
+  ads changes page: --since 1200 --limit 100
+  ads changes --follow
+  ads changes --follow --json | jq -r .key";
+
+pub(super) const WAIT_EXAMPLES: &str = "\
+Examples:
+  ads wait report --timeout 5m
+  ads wait go && echo go
+  ads wait report --since-version \"$(ads record report --json | jq .version)\" --json";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

@@ -4,13 +4,15 @@ mod data;
 mod examples;
 mod run;
 mod time;
+mod work;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-pub(crate) use data::{GetArgs, SetArgs};
+pub(crate) use data::{AppendArgs, ExpireArgs, GetArgs, IncrementArgs, MergeArgs, SetArgs};
 use examples::*;
 pub(crate) use run::RunArgs;
+pub(crate) use work::{ChangesArgs, WaitArgs};
 
 /// Agent Data Store: JSON that agents keep, seen and changed from the shell.
 ///
@@ -73,6 +75,34 @@ pub(crate) enum Command {
     /// removed.
     #[command(after_help = SET_EXAMPLES, override_usage = SET_USAGE)]
     Set(SetArgs),
+
+    /// Add to a number; prints the new one
+    ///
+    /// In one step, so that no count is lost however many do so at the same time. A missing key counts as 0. Integers of
+    /// any size stay exact. Without --ttl an expiry stays as it is.
+    #[command(after_help = INCREMENT_EXAMPLES)]
+    Increment(IncrementArgs),
+
+    /// Add to the end of a list; prints its new length
+    ///
+    /// In one step, so that no item is lost however many do so at the same time. A missing key counts as an empty list.
+    /// Without --ttl an expiry stays as it is.
+    #[command(after_help = APPEND_EXAMPLES)]
+    Append(AppendArgs),
+
+    /// Change parts of a value; prints the new one
+    ///
+    /// In one step, by JSON Merge Patch (RFC 7396): members of the patch replace those of the value, objects are merged
+    /// member by member, and null removes a member. A missing key counts as nothing. Without --ttl an expiry stays as it
+    /// is.
+    #[command(after_help = MERGE_EXAMPLES)]
+    Merge(MergeArgs),
+
+    /// Say when a record expires
+    ///
+    /// The value stays as it is. A missing key is exit code 1.
+    #[command(after_help = EXPIRE_EXAMPLES, override_usage = EXPIRE_USAGE)]
+    Expire(ExpireArgs),
 
     /// Delete records
     ///
@@ -138,6 +168,22 @@ pub(crate) enum Command {
     /// Sum up what the user has in the store
     #[command(after_help = STATS_EXAMPLES)]
     Stats,
+
+    /// Print what was changed, in order
+    ///
+    /// One line for each write, deletion, expiry and clear in the namespace, oldest first: version, time (UTC), what
+    /// happened, who did it, and the key. With --json each line is an object. To go on later, give the last line's version
+    /// to --since. At least the newest 100,000 changes of a user are kept; a position so old that changes after it are
+    /// missing is exit code 2.
+    #[command(after_help = CHANGES_EXAMPLES)]
+    Changes(ChangesArgs),
+
+    /// Wait for a value and print it
+    ///
+    /// Prints what get would print as soon as the key is there. With --json an object with the value and its version. Exit
+    /// code 1 if it is still not there after --timeout.
+    #[command(after_help = WAIT_EXAMPLES)]
+    Wait(WaitArgs),
 
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]

@@ -2,18 +2,30 @@
 
 use std::time::Duration;
 
+const FORMS: &str = "give seconds, or units such as 90s, 5m, 1h or 2d";
+
 /// How long something lives.
 pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
-    const FORMS: &str = "give seconds, or units such as 90s, 5m, 1h or 2d";
+    match parse(text)? {
+        ttl if ttl.as_micros() == 0 => Err("a record must live for at least a microsecond".to_owned()),
+        ttl => Ok(ttl),
+    }
+}
+
+/// How long to wait at most.
+pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
+    match text {
+        "forever" => Ok(Duration::MAX),
+        text => parse(text).map_err(|reason| format!("{reason}, or `forever`")),
+    }
+}
+
+fn parse(text: &str) -> Result<Duration, String> {
     let parsed = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
     };
-    match parsed {
-        Ok(ttl) if ttl.as_micros() == 0 => Err("a record must live for at least a microsecond".to_owned()),
-        Ok(ttl) => Ok(ttl),
-        Err(reason) => Err(format!("{reason}: {FORMS}")),
-    }
+    parsed.map_err(|reason| format!("{reason}: {FORMS}"))
 }
 
 #[cfg(test)]
@@ -21,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ttl_is_seconds_or_has_units() {
+    fn a_time_is_seconds_or_has_units() {
         let seconds = [
             ("90", 90.0),
             ("0.5", 0.5),
@@ -32,10 +44,25 @@ mod tests {
             ("1h30m", 5_400.0),
         ];
         for (text, expected) in seconds {
-            assert_eq!(parse_ttl(text), Ok(Duration::from_secs_f64(expected)), "{text}");
+            let expected = Ok(Duration::from_secs_f64(expected));
+            assert_eq!(parse_ttl(text), expected, "{text}");
+            assert_eq!(parse_wait(text), expected, "{text}");
         }
-        for text in ["", "0", "0s", "-1", "soon", "inf", "NaN", "1e300", "5 parsecs", "1ns"] {
-            assert!(parse_ttl(text).is_err(), "{text:?} must be refused");
+        for text in ["", "-1", "soon", "inf", "NaN", "1e300", "5 parsecs"] {
+            for parse in [parse_ttl, parse_wait] {
+                let reason = parse(text).expect_err(text);
+                assert!(reason.contains("90s"), "{text:?}: {reason}");
+            }
         }
+    }
+
+    #[test]
+    fn nothing_lives_for_no_time_but_waiting_may_be_none_or_without_end() {
+        for text in ["0", "0s", "1ns"] {
+            assert!(parse_ttl(text).is_err(), "{text:?}");
+        }
+        assert_eq!(parse_wait("0"), Ok(Duration::ZERO));
+        assert_eq!(parse_wait("forever"), Ok(Duration::MAX));
+        assert!(parse_ttl("forever").is_err());
     }
 }

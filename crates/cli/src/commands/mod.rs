@@ -1,6 +1,8 @@
 //! What each command does.
 
+mod atomic;
 mod data;
+mod feed;
 mod namespace;
 
 use std::ffi::OsString;
@@ -30,6 +32,10 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
     match &cli.command {
         Command::Get(args) => session.get(args, &mut out),
         Command::Set(args) => session.set(args, &mut out),
+        Command::Increment(args) => session.increment(args, &mut out),
+        Command::Append(args) => session.append(args, &mut out),
+        Command::Merge(args) => session.merge(args, &mut out),
+        Command::Expire(args) => session.expire(args, &mut out),
         Command::Delete { keys } => session.delete(keys, &mut out),
         Command::Keys { prefix } => session.keys(prefix, &mut out),
         Command::Namespaces { prefix } => session.namespaces(prefix, &mut out),
@@ -37,6 +43,8 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Clear { yes } => session.clear(*yes, &mut out),
         Command::Record { key } => session.record(key, &mut out),
         Command::Stats => session.stats(&mut out),
+        Command::Changes(args) => session.changes(args, &mut out),
+        Command::Wait(args) => session.wait(args, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;
     Ok(0)
@@ -50,12 +58,14 @@ fn completions(shell: Shell, out: &mut Output) -> Result {
 }
 
 /// What a command leaves to be swept.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Sweep {
     Nothing,
     /// A share, so that a store that only this program uses stays tidy.
     Step,
     All,
+    /// Nothing, since a thread does it meanwhile: for commands that may take long.
+    Meanwhile,
 }
 
 struct Session {
@@ -69,15 +79,15 @@ impl Session {
         let mut options = Options::default();
         options.limits = self.limits.clone();
         options.warnings = Some(Arc::new(Warnings::default()));
-        // One command is over before a background thread would have a turn.
-        options.housekeeping = false;
+        // Most are over before a background thread would have a turn.
+        options.housekeeping = sweep == Sweep::Meanwhile;
         let store = block_on(Store::open(&self.settings.store_url()?, options))?;
         let view = store.data_store(self.settings.identity()?, &self.settings.namespace)?;
         let result = command(&store, &view);
         if result.is_ok() {
             // What cannot be swept now is swept by whoever opens the store next.
             match sweep {
-                Sweep::Nothing => {}
+                Sweep::Nothing | Sweep::Meanwhile => {}
                 Sweep::Step => drop(block_on(store.maintain())),
                 Sweep::All => while matches!(block_on(store.maintain()), Ok(true)) {},
             }

@@ -2,8 +2,25 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 11] =
-    ["run", "get", "set", "delete", "keys", "namespaces", "all", "clear", "record", "stats", "completions"];
+const COMMANDS: [&str; 17] = [
+    "run",
+    "get",
+    "set",
+    "increment",
+    "append",
+    "merge",
+    "expire",
+    "delete",
+    "keys",
+    "namespaces",
+    "all",
+    "clear",
+    "record",
+    "stats",
+    "changes",
+    "wait",
+    "completions",
+];
 
 #[test]
 fn every_command_explains_itself_with_examples() {

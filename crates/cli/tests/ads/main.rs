@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod atomic;
 mod data;
 mod errors;
+mod feed;
 mod help;
 mod names;
 mod run;
+#[cfg(unix)]
+mod running;
 mod secrets;
 mod streams;
 #[cfg(unix)]

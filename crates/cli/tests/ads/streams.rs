@@ -11,8 +11,11 @@ const ESCAPE: char = '\u{1b}';
 fn there_are_no_colours_in_a_pipe() {
     let ads = Ads::new();
     ads.ok(&["set", "k", "{\"a\":1}", "--agent", "a"]);
-    let calls: [&[&str]; 9] = [
+    let calls: [&[&str]; 12] = [
         &["namespaces"],
+        &["changes"],
+        &["merge", "k", "{}"],
+        &["wait", "k"],
         &["stats"],
         &["record", "k"],
         &["get", "k"],
@@ -47,11 +50,30 @@ fn a_reader_who_has_seen_enough_is_no_error() {
 }
 
 #[test]
+#[cfg(unix)]
+fn following_ends_when_nobody_reads_any_more() {
+    let ads = Ads::new();
+    ads.ok(&["set", "k", "1"]);
+    let mut command = ads.command(&["changes", "--follow", "--since", "0"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("ads starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    assert!(line.ends_with("  k\n"), "{line}");
+    ads.ok(&["set", "k", "2"]);
+    let mut messages = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut messages).expect("stderr");
+    assert_eq!(messages, "");
+    assert_eq!(child.wait().expect("ads ends").code(), Some(0));
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_behind_stdout_is_an_error() {
     let ads = Ads::new();
     ads.ok(&["set", "k", "1"]);
-    for args in [["get", "k"].as_slice(), &["keys"], &["--help"], &["completions", "bash"]] {
+    let calls: [&[&str]; 6] =
+        [&["get", "k"], &["keys"], &["changes"], &["increment", "n"], &["--help"], &["completions", "bash"]];
+    for args in calls {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
         let done = ads.command(args).stdout(full).stderr(Stdio::piped()).output().expect("ads starts");
         let message = String::from_utf8_lossy(&done.stderr);
