@@ -27,24 +27,28 @@ from agent_data_store._errors import (
     TooLargeError,
     UnavailableError,
 )
-from agent_data_store._native import DataStore, Lease, Transaction, __version__, connect
+from agent_data_store._native import Claim, DataStore, Lease, Transaction, __version__, connect
 
 TYPE_CHECKING = False  # Type checkers know better; importing typing would take as long as all the rest.
 if TYPE_CHECKING:
     from agent_data_store._aio import AsyncDataStore, AsyncItems
-    from agent_data_store._aio_blocks import AsyncLease, AsyncTransaction
-    from agent_data_store._model import NamespaceStats, Record
+    from agent_data_store._aio_blocks import AsyncClaim, AsyncLease, AsyncTransaction
+    from agent_data_store._model import ClaimedTask, FailedTask, NamespaceStats, Record, TaskSummary
     from agent_data_store._runner import run_agent, run_agent_async
 
 __all__ = [
+    "AsyncClaim",
     "AsyncDataStore",
     "AsyncItems",
     "AsyncLease",
     "AsyncTransaction",
+    "Claim",
+    "ClaimedTask",
     "ConflictError",
     "CorruptStoreError",
     "DataStore",
     "DataStoreError",
+    "FailedTask",
     "InvalidArgumentError",
     "Lease",
     "LeaseHeldError",
@@ -54,6 +58,7 @@ __all__ = [
     "PermissionDeniedError",
     "QuotaExceededError",
     "Record",
+    "TaskSummary",
     "TooLargeError",
     "Transaction",
     "UnavailableError",
@@ -71,12 +76,16 @@ _atexit.register(_native.close_all)
 
 # Imported when first asked for: asyncio alone takes three times as long to import as all the rest.
 _LATER = {
+    "AsyncClaim": "_aio_blocks",
     "AsyncDataStore": "_aio",
     "AsyncItems": "_aio",
     "AsyncLease": "_aio_blocks",
     "AsyncTransaction": "_aio_blocks",
+    "ClaimedTask": "_model",
+    "FailedTask": "_model",
     "NamespaceStats": "_model",
     "Record": "_model",
+    "TaskSummary": "_model",
     "run_agent": "_runner",
     "run_agent_async": "_runner",
 }

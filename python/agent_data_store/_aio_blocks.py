@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -13,11 +14,17 @@ from agent_data_store._errors import InvalidArgumentError
 from agent_data_store._threads import completed, in_thread
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from types import TracebackType
+    from typing import ParamSpec
 
-    from agent_data_store._native import DataStore, Lease, Transaction
+    from agent_data_store._model import TaskSummary
+    from agent_data_store._native import Claim, DataStore, Lease, Transaction
+
+    _P = ParamSpec("_P")
 
 _T = TypeVar("_T")
+_MISSING = object()
 
 # The id of a task may be given to another one after its end, a number is not.
 _numbers = itertools.count()
@@ -96,6 +103,54 @@ class AsyncBuildingBlocks:
     async def expire(self, key: str, ttl: float | timedelta | None) -> bool:
         """Has the record under `key` expire `ttl` from now, in seconds or as a `timedelta`, or never for `None`."""
         return await in_thread(self._sync.expire, key, ttl)
+
+    async def get_or_compute(
+        self,
+        key: str,
+        function: Callable[[], Awaitable[_T] | _T],
+        *,
+        ttl: float | timedelta | None = None,
+    ) -> _T:
+        """The value under `key`; where there is none, what `function`, plain or a coroutine function, returns."""
+        # A hit costs as much as in `get`.
+        if self._sync._is_inline and callable(function):
+            hit = self._sync.get(key, _MISSING)
+            if hit is not _MISSING:
+                return hit  # type: ignore[no-any-return]
+        _check_function(function)
+        value: _T = await completed(self._sync._start_get_or_compute(key, ttl=ttl), function)
+        return value
+
+    def cached(
+        self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
+    ) -> Callable[[Callable[_P, Coroutine[Any, Any, _T]]], Callable[_P, Coroutine[Any, Any, _T]]]:
+        """A decorator that keeps the results of a coroutine function; see `DataStore.cached`."""
+        decorate = self._sync.cached(ttl=ttl, key=key)
+
+        def decorate_coroutine(
+            function: Callable[_P, Coroutine[Any, Any, _T]],
+        ) -> Callable[_P, Coroutine[Any, Any, _T]]:
+            if not inspect.iscoroutinefunction(function):
+                raise TypeError("a plain function would stop the event loop: use the `cached` of the DataStore for it")
+            return decorate(function)
+
+        return decorate_coroutine
+
+    async def claim(
+        self,
+        prefix: str,
+        ttl: float | timedelta,
+        *,
+        wait: float | timedelta | None = 0,
+        max_attempts: int | None = None,
+    ) -> AsyncClaim | None:
+        """Claims the first task under `prefix` that nobody else has; `None` where there is none."""
+        claim = await completed(self._sync._start_claim(prefix, ttl, wait, max_attempts))
+        return None if claim is None else AsyncClaim(claim)
+
+    async def tasks(self, prefix: str | None = None) -> TaskSummary:
+        """Sums up the tasks whose key starts with `prefix`. Reads every task that is not done."""
+        return await in_thread(self._sync.tasks, prefix)
 
     def transaction(self) -> AsyncTransaction:
         """Begins a transaction: `async with data_store.aio.transaction() as tx:`, see `AsyncTransaction`."""
@@ -284,6 +339,77 @@ class AsyncLease:
 
     def __repr__(self) -> str:
         return f"AsyncLease(resource={self._resource!r}, is_held={self.is_held})"
+
+
+class AsyncClaim:
+    """A `Claim` with coroutines for verbs, from `AsyncDataStore.claim`; for `async with`."""
+
+    __slots__ = ("_sync",)
+
+    def __init__(self, claim: Claim) -> None:
+        self._sync = claim
+
+    @property
+    def key(self) -> str:
+        """The key of the task."""
+        return self._sync.key
+
+    @property
+    def value(self) -> Any:
+        """Its value when it was claimed."""
+        return self._sync.value
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self._sync.attempt
+
+    @property
+    def until(self) -> datetime | None:
+        """When the task goes back to the others, as an aware time in UTC."""
+        return self._sync.until
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the attempt before this one failed, where it has said so."""
+        return self._sync.last_error
+
+    async def complete(self, result: Any = None) -> None:
+        """Takes the task out of the work and keeps `result`, in one step."""
+        await completed(self._sync._start_complete(result))
+
+    async def fail(self, error: str | BaseException, retry_in: float | timedelta | None = None) -> None:
+        """Gives the task back for another attempt after a pause of `retry_in`, or with `None` sets it aside."""
+        await completed(self._sync._start_fail(error, retry_in))
+
+    async def release(self) -> None:
+        """Gives the task back at once, as if it had not been claimed: the attempt does not count."""
+        await completed(self._sync._start_release())
+
+    async def renew(self, ttl: float | timedelta) -> None:
+        """Keeps the task for another `ttl` from now, in seconds or as a `timedelta`."""
+        await completed(self._sync._start_renew(ttl))
+
+    async def __aenter__(self) -> AsyncClaim:
+        return self
+
+    async def __aexit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        call = self._sync._start_exit(exception)
+        if call is not None:
+            try:
+                await completed(call)
+            except Exception:
+                # What the block has raised says more; the task goes back by itself.
+                if exception is None:
+                    raise
+
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
 
 
 def _check_function(function: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the store reports: records and statistics."""
+"""What the store reports: records, statistics, tasks."""
 
 from __future__ import annotations
 
@@ -55,3 +55,43 @@ class NamespaceStats:
     """The agents that have written or read here since the namespace came to be, sorted."""
     updated_at: datetime
     """When a record here was last written or deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTask:
+    """A task that somebody has claimed."""
+
+    key: str
+    """Its key."""
+    agent: str | None
+    """The agent that has it."""
+    attempt: int
+    """Which attempt this is, from 1."""
+    until: datetime
+    """When it goes back to the others unless renewed, as an aware time in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A task that was set aside for good."""
+
+    key: str
+    """Its key."""
+    attempts: int
+    """How often it was tried."""
+    error: str | None
+    """Why the last attempt failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSummary:
+    """Tasks in sum, from `DataStore.tasks`."""
+
+    waiting: int
+    """How many can be claimed, now or after a pause."""
+    claimed: list[ClaimedTask]
+    """Those that somebody has claimed, in the order of keys."""
+    done: int
+    """How many were completed."""
+    failed: list[FailedTask]
+    """Those that were set aside, in the order of keys."""

@@ -1,13 +1,14 @@
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar, final
+from typing import Any, ParamSpec, TypeVar, final
 
 from agent_data_store._aio import AsyncDataStore
-from agent_data_store._model import NamespaceStats, Record
+from agent_data_store._model import NamespaceStats, Record, TaskSummary
 
 __all__ = [
     "Call",
+    "Claim",
     "DataStore",
     "Items",
     "Lease",
@@ -25,6 +26,7 @@ __all__ = [
 
 __version__: str
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 @final
@@ -219,6 +221,50 @@ class DataStore:
         `aio`: this task), because locks are not re-entrant. The end of the block raises `LeaseLostError` where the
         lock was lost meanwhile, unless the block itself raises.
         """
+    def get_or_compute(self, key: str, function: Callable[[], _T], *, ttl: float | timedelta | None = None) -> _T:
+        """The value under `key`; where there is none, what `function()` returns, which is stored for `ttl`.
+
+        Among all threads, coroutines and processes one calls its `function`, and the others wait for the value. Where
+        the process of that one dies, another one takes over after 10 seconds. What `function` raises is passed on to
+        its caller, nothing is stored, and another caller computes. `None` is a value like others. `ttl` is in seconds
+        or a `timedelta`; without it the value stays until it is deleted.
+
+        `key` has at most 1,011 bytes. Raises what `set` raises for the value.
+        """
+    def cached(
+        self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
+    ) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+        """A decorator that keeps the results of a function, or a coroutine function, as `get_or_compute` does.
+
+        The key is `{module}.{name}:{arguments}`, with the positional arguments as a JSON list followed by those given
+        by keyword alone as a JSON object, for instance `news.fetch:["https://example.org",10]`; where that would be
+        longer than 500 bytes, the arguments are replaced by their SHA-256. Defaults are filled in, so it does not
+        matter how an argument is passed. The key is the same in every process, and says nothing of variables that the
+        function uses from outside. `key` replaces it: text takes the place of `{module}.{name}`, and a function that
+        takes the same arguments returns the whole key.
+
+        A call raises `NotSerializableError` or `InvalidArgumentError` for arguments that JSON cannot hold.
+        """
+    def claim(
+        self,
+        prefix: str,
+        ttl: float | timedelta,
+        *,
+        wait: float | timedelta | None = 0,
+        max_attempts: int | None = None,
+    ) -> Claim | None:
+        """Claims the first task, in the order of keys, under `prefix` that nobody else has; `None` where there is none.
+
+        Every record whose key starts with `prefix` is a task until somebody has completed it. `ttl`: how long it is
+        kept from others unless renewed, in seconds or as a `timedelta`. `wait`: how long to wait for a task; 0 for not
+        at all, `None` for as long as it takes. `max_attempts`: a task that was claimed so often without an end is set
+        aside as failed instead; without it, it is tried again for ever.
+
+        A completed task moves, with its result, to the namespace `tasks-done:{namespace}`, one that has failed for
+        good to `tasks-failed:{namespace}`. A task whose key was completed before is skipped and removed.
+        """
+    def tasks(self, prefix: str | None = None) -> TaskSummary:
+        """Sums up the tasks whose key starts with `prefix`, as a `TaskSummary`. Reads every task that is not done."""
     @property
     def aio(self) -> AsyncDataStore:
         """The same verbs as coroutines: an `AsyncDataStore`."""
@@ -285,6 +331,10 @@ class DataStore:
     def _start_merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_update(self, key: str, default: Any = None, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_transact(self) -> Call: ...
+    def _start_get_or_compute(self, key: str, *, ttl: float | timedelta | None = None) -> Call: ...
+    def _start_claim(
+        self, prefix: str, ttl: float | timedelta, wait: float | timedelta | None, max_attempts: int | None
+    ) -> Call: ...
     def _start_lock(self, resource: str, ttl: float | timedelta, wait: float | timedelta | None, task: int) -> Call: ...
 
 @final
@@ -372,6 +422,63 @@ class Transaction:
     def _begin(self) -> None: ...
     def _commit(self) -> None: ...
     def _roll_back(self) -> None: ...
+
+@final
+class Claim:
+    """A task that is kept from others for a time, from `DataStore.claim`. Unless ended, it then goes back to them.
+
+    As a context manager it is ended by its block, unless the block has done so: completed without a result at the
+    end; where the block raises, given back for another attempt after a pause of 1 second, doubled with each attempt up
+    to 300; and released where the block is interrupted or cancelled.
+
+    `complete`, `fail`, `release` and `renew` raise `LeaseLostError` where the time was over and another one has the
+    task, or after a fork, in the child: it belongs to the parent. They then have no effect.
+    """
+
+    @property
+    def key(self) -> str:
+        """The key of the task."""
+    @property
+    def value(self) -> Any:
+        """Its value when it was claimed."""
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+    @property
+    def until(self) -> datetime | None:
+        """When the task goes back to the others, as an aware time in UTC."""
+    @property
+    def last_error(self) -> str | None:
+        """Why the attempt before this one failed, where it has said so."""
+    def complete(self, result: Any = None) -> None:
+        """Takes the task out of the work and keeps `result`, in one step.
+
+        Raises what `set` raises for a result that cannot be stored.
+        """
+    def fail(self, error: str | BaseException, retry_in: float | timedelta | None = None) -> None:
+        """Gives the task back for another attempt after a pause of `retry_in`, or with `None` sets it aside for good.
+
+        `error`: why, as text or an exception, of which at most 1,000 characters are kept. `retry_in` is in seconds or
+        a `timedelta`; 0 for at once.
+        """
+    def release(self) -> None:
+        """Gives the task back at once, as if it had not been claimed: the attempt does not count."""
+    def renew(self, ttl: float | timedelta) -> None:
+        """Keeps the task for another `ttl` from now, in seconds or as a `timedelta`."""
+    def __enter__(self) -> Claim: ...
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+    def _start_complete(self, result: Any) -> Call: ...
+    def _start_fail(self, error: str | BaseException, retry_in: float | timedelta | None) -> Call: ...
+    def _start_release(self) -> Call: ...
+    def _start_renew(self, ttl: float | timedelta) -> Call: ...
+    def _start_exit(self, exception: BaseException | None) -> Call | None:
+        """The end of a block, or `None` where the block has ended the claim itself."""
 
 @final
 class Lease:

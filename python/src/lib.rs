@@ -26,6 +26,8 @@ mod _native {
     #[pymodule_export]
     use crate::blocks::lease::PyLease;
     #[pymodule_export]
+    use crate::blocks::tasks::PyClaim;
+    #[pymodule_export]
     use crate::blocks::transaction::PyTransaction;
     #[pymodule_export]
     use crate::cli::run_program;

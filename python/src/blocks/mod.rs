@@ -2,8 +2,10 @@
 
 pub(crate) mod call;
 pub(crate) mod lease;
+pub(crate) mod tasks;
 pub(crate) mod transaction;
 pub(crate) mod wake;
 
 mod atomic;
+mod compute;
 mod options;
