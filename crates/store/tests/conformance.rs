@@ -72,13 +72,6 @@ impl Harness for Sqlite {
         let url = format!("{}{}", sqlite_url(&folder.path().join("store.db")), self.parameters);
         Ok(Box::new(InFile { options, url, _folder: folder }))
     }
-
-    fn exceptions(&self) -> &[Exception] {
-        &[Exception {
-            case: "a page of no rows holds one all the same",
-            reason: "it is empty and says that there is more",
-        }]
-    }
 }
 
 struct InFile {

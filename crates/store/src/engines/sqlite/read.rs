@@ -179,7 +179,8 @@ pub(super) fn scan(
         };
         let Some(found) = found else { continue };
         let size = key.len() + found.value.as_ref().map_or(0, Json::len);
-        if result.rows.len() >= page.rows || (!result.rows.is_empty() && bytes.saturating_add(size) > page.bytes) {
+        if result.rows.len() >= page.rows.max(1) || (!result.rows.is_empty() && bytes.saturating_add(size) > page.bytes)
+        {
             result.more = true;
             break;
         }
@@ -278,7 +279,7 @@ pub(super) fn namespaces(
         if records == 0 || range.after == Some(name) {
             continue;
         }
-        if result.rows.len() >= page.rows || (!result.rows.is_empty() && bytes + name.len() > page.bytes) {
+        if result.rows.len() >= page.rows.max(1) || (!result.rows.is_empty() && bytes + name.len() > page.bytes) {
             result.more = true;
             break;
         }
