@@ -65,6 +65,8 @@ impl Ads {
             }
         }
         command
+            // Build servers set it, and then colours are taken to be welcome on a terminal that has none.
+            .env_remove("CI")
             .env("AGENT_DATA_STORE_URL", self.url())
             .env("HOME", self.path())
             .current_dir(self.path())
