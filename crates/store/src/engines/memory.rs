@@ -475,6 +475,8 @@ impl Engine for MemoryEngine {
                 user.forget_if_empty(&namespace);
             }
         }
+        drop(state);
+        self.waiters.notify();
         Answer::ready(Ok(false))
     }
 
