@@ -12,6 +12,7 @@ use crate::output::{colored, message};
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 const NEGATIVE: u8 = 1;
+const TASK_FAILED: u8 = 8;
 const FAILED: Style = AnsiColor::Red.on_default().bold();
 
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) enum Failure {
     Store(Error),
     /// The answer is no.
     Negative { code: &'static str, message: String },
+    /// A command that did not do what it was to do.
+    Command { code: &'static str, message: String, exit: u8 },
     /// The arguments cannot be understood; clap's own message, with usage.
     Usage(String),
     /// The output cannot be written.
@@ -57,6 +60,11 @@ impl Failure {
         Self::Negative { code: "not_found", message }
     }
 
+    /// What a command failed at that was to do a task.
+    pub(crate) fn task_failed(message: String) -> Self {
+        Self::Command { code: "task_failed", message, exit: TASK_FAILED }
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::Store(Error::new(ErrorKind::InvalidArgument, message))
     }
@@ -73,6 +81,7 @@ impl Failure {
             }
             Self::Store(error) => (error.message().to_owned(), wire::error(error), exit_code(error.kind())),
             Self::Negative { code, message } => (message.clone(), simple(code, message), NEGATIVE),
+            Self::Command { code, message, exit } => (message.clone(), simple(code, message), *exit),
             Self::Usage(text) => {
                 // A program has no use for the usage that follows.
                 let reason: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();

@@ -3,8 +3,8 @@
 //! Everything but running agents happens here. An agent is Python, so the caller says how to run one, with an
 //! [`AgentRunner`]: the Python package runs it in its own interpreter, the plain binary starts one ([`python_process`]).
 //!
-//! Exit codes: 0 success; 1 a negative answer (no such key, not confirmed) or an agent that failed; from 2 on the kind of
-//! error, see [`exit_code`].
+//! Exit codes: 0 success; 1 a negative answer (no such key, not confirmed) or an agent that failed; from 2 to 7 the kind of
+//! error, see [`exit_code`]; 8 a task that failed. A command that is run under `lock` gives its own.
 
 mod args;
 mod commands;
@@ -13,6 +13,7 @@ mod failure;
 mod input;
 mod output;
 mod pretty;
+mod process;
 mod runner;
 mod settings;
 mod trace;

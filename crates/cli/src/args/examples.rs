@@ -26,13 +26,16 @@ Examples:
 
 Exit codes:
   0  success
-  1  a negative answer: no such key, nothing in time, not confirmed; or an agent that failed
+  1  a negative answer: no such key, no task, nothing in time, not confirmed; or an agent that failed
   2  something in the call that cannot be: a name, a value, an option, a limit
   3  conflict: the record has another version, or a lease is held or lost
   4  quota exceeded
   5  not authenticated, or not allowed
   6  unavailable: busy, disk full, file or server out of reach
   7  the store is damaged or is not one
+  8  a claimed task failed, which has been recorded
+
+A command run under lock gives its own exit code.
 
 Colours appear on a terminal only, and not where NO_COLOR is set.
 
@@ -123,6 +126,27 @@ pub(super) const STATS_EXAMPLES: &str = "\
 Examples:
   ads stats
   ads stats --user alice --json";
+
+pub(super) const LOCK_EXAMPLES: &str = "\
+Examples:
+  ads lock deploy -- ./deploy.sh
+  ads lock report --wait 10m --agent nightly -- python make_report.py
+  ads lock index --ttl 30s --wait forever -- sh -c 'upload --fence \"$ADS_LEASE_TOKEN\"'
+  ads get lock:deploy";
+
+pub(super) const TASKS_EXAMPLES: &str = "\
+Examples:
+  ads tasks
+  ads tasks page: --namespace crawl
+  ads tasks --json | jq .waiting";
+
+pub(super) const CLAIM_EXAMPLES: &str = "\
+Examples:
+  ads set page:1 '{\"url\": \"https://example.org/\"}'
+  ads claim page: --ttl 5m -- sh -c 'jq -r .url | xargs curl -s | wc -w'
+  ads claim page: --ttl 5m --wait forever --retry-in 30s --max-attempts 3 -- ./crawl
+  while ads claim page: --ttl 5m -- ./crawl || [ $? -eq 8 ]; do :; done
+  ads get page:1 --namespace tasks-done:default";
 
 pub(super) const CHANGES_EXAMPLES: &str = "\
 Examples:

@@ -12,7 +12,7 @@ use clap_complete::Shell;
 pub(crate) use data::{AppendArgs, ExpireArgs, GetArgs, IncrementArgs, MergeArgs, SetArgs};
 use examples::*;
 pub(crate) use run::RunArgs;
-pub(crate) use work::{ChangesArgs, WaitArgs};
+pub(crate) use work::{ChangesArgs, ClaimArgs, LockArgs, WaitArgs};
 
 /// Agent Data Store: JSON that agents keep, seen and changed from the shell.
 ///
@@ -168,6 +168,47 @@ pub(crate) enum Command {
     /// Sum up what the user has in the store
     #[command(after_help = STATS_EXAMPLES)]
     Stats,
+
+    /// Run a command while holding a lock
+    ///
+    /// Like flock(1), for everyone who shares the store. The lock is renewed while the command runs, and given back when it
+    /// has ended, also by Ctrl-C or SIGTERM; if this program is killed, the lock ends with its time. The command finds the
+    /// fencing token in ADS_LEASE_TOKEN: it is greater than that of every earlier holder, so whatever the lock protects
+    /// can refuse smaller ones. The lock on RESOURCE is the record lock:RESOURCE.
+    ///
+    /// Exits with the command's status: 128 and the number of the signal that ended it, 127 or 126 if it cannot be
+    /// started. If someone else holds the lock, the exit code is 3 and the message says who and until when. If the lock is
+    /// lost while the command runs, a message says so at once, and the exit code is 3 when the command has ended.
+    #[command(after_help = LOCK_EXAMPLES)]
+    Lock(LockArgs),
+
+    /// Sum up tasks: waiting, claimed, done, failed
+    ///
+    /// Every record is a task until a claim has ended it; see claim.
+    #[command(after_help = TASKS_EXAMPLES)]
+    Tasks {
+        /// Only tasks whose key starts with this
+        #[arg(default_value = "", hide_default_value = true)]
+        prefix: String,
+    },
+
+    /// Run a command on a task that nobody else has
+    ///
+    /// Every record whose key starts with PREFIX is a task. The first one that nobody else has is claimed, and the command
+    /// gets its value on stdin, its key in ADS_TASK_KEY, and in ADS_TASK_ATTEMPT which attempt this is, from 1. The claim
+    /// is renewed while the command runs; if this program is killed, the task goes back to the others when the claim's time
+    /// is over.
+    ///
+    /// With status 0 the task is done: it moves to the namespace tasks-done:NAMESPACE, and its value is what the command
+    /// printed: as it is if that is JSON, else as a string without the final line break; null if it printed nothing. With
+    /// another status it fails: it moves to tasks-failed:NAMESPACE with the end of what the command wrote on stderr, or
+    /// with --retry-in goes back to the others. If Ctrl-C or SIGTERM ends the command, the task goes back at once, as if it
+    /// had not been claimed.
+    ///
+    /// Exit codes: 0 the task is done; 1 there was none; 8 it failed; 3 the claim was lost to someone else, and nothing was
+    /// stored; 128 and the signal's number when interrupted; 127 or 126 if the command cannot be started.
+    #[command(after_help = CLAIM_EXAMPLES)]
+    Claim(ClaimArgs),
 
     /// Print what was changed, in order
     ///

@@ -12,6 +12,11 @@ pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A pause, which may be none.
+pub(super) fn parse_pause(text: &str) -> Result<Duration, String> {
+    parse(text)
+}
+
 /// How long to wait at most.
 pub(super) fn parse_wait(text: &str) -> Result<Duration, String> {
     match text {
@@ -46,10 +51,11 @@ mod tests {
         for (text, expected) in seconds {
             let expected = Ok(Duration::from_secs_f64(expected));
             assert_eq!(parse_ttl(text), expected, "{text}");
+            assert_eq!(parse_pause(text), expected, "{text}");
             assert_eq!(parse_wait(text), expected, "{text}");
         }
         for text in ["", "-1", "soon", "inf", "NaN", "1e300", "5 parsecs"] {
-            for parse in [parse_ttl, parse_wait] {
+            for parse in [parse_ttl, parse_pause, parse_wait] {
                 let reason = parse(text).expect_err(text);
                 assert!(reason.contains("90s"), "{text:?}: {reason}");
             }
@@ -61,8 +67,12 @@ mod tests {
         for text in ["0", "0s", "1ns"] {
             assert!(parse_ttl(text).is_err(), "{text:?}");
         }
-        assert_eq!(parse_wait("0"), Ok(Duration::ZERO));
+        for parse in [parse_pause, parse_wait] {
+            assert_eq!(parse("0"), Ok(Duration::ZERO));
+        }
         assert_eq!(parse_wait("forever"), Ok(Duration::MAX));
-        assert!(parse_ttl("forever").is_err());
+        for parse in [parse_ttl, parse_pause] {
+            assert!(parse("forever").is_err());
+        }
     }
 }

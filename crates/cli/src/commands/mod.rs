@@ -3,7 +3,10 @@
 mod atomic;
 mod data;
 mod feed;
+mod keeping;
+mod lock;
 mod namespace;
+mod tasks;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -43,6 +46,9 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Clear { yes } => session.clear(*yes, &mut out),
         Command::Record { key } => session.record(key, &mut out),
         Command::Stats => session.stats(&mut out),
+        Command::Lock(args) => return session.lock(args, &out),
+        Command::Tasks { prefix } => session.tasks(prefix, &mut out),
+        Command::Claim(args) => session.claim(args, &mut out),
         Command::Changes(args) => session.changes(args, &mut out),
         Command::Wait(args) => session.wait(args, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),

@@ -2,7 +2,7 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 20] = [
     "run",
     "get",
     "set",
@@ -17,6 +17,9 @@ const COMMANDS: [&str; 17] = [
     "clear",
     "record",
     "stats",
+    "lock",
+    "tasks",
+    "claim",
     "changes",
     "wait",
     "completions",

@@ -7,12 +7,16 @@ mod data;
 mod errors;
 mod feed;
 mod help;
+#[cfg(unix)]
+mod lock;
 mod names;
 mod run;
 #[cfg(unix)]
 mod running;
 mod secrets;
 mod streams;
+#[cfg(unix)]
+mod tasks;
 #[cfg(unix)]
 mod terminal;
 
@@ -69,6 +73,7 @@ impl Ads {
             .env_remove("CI")
             .env("AGENT_DATA_STORE_URL", self.url())
             .env("HOME", self.path())
+            .env("ADS", env!("CARGO_BIN_EXE_ads"))
             .current_dir(self.path())
             .args(args)
             .stdin(Stdio::null());

@@ -1,6 +1,6 @@
 //! Programs that go on while a test does something else.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -11,6 +11,16 @@ use rustix::process::{Pid, Signal, kill_process};
 /// Longer than anything that happens at all takes to happen.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A command for `python3 -c`: says that it is ready, reports signals, and ends with status 7 after a line on stdin.
+pub(crate) const STAYS: &str = "\
+import os, signal, sys
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: print('caught', number, flush=True))
+print('ready', os.environ.get('ADS_LEASE_TOKEN'), flush=True)
+sys.stdin.readline()
+sys.exit(7)
+";
+
 /// A started program, killed at the latest with the test.
 pub(crate) struct Running {
     child: Child,
@@ -19,7 +29,7 @@ pub(crate) struct Running {
 }
 
 /// Has the program heed signals even where those who run the tests ignore them (`nohup`, a job in the background).
-fn heed_signals(command: &mut Command) {
+pub(crate) fn heed_signals(command: &mut Command) {
     // SAFETY: only makes system calls.
     unsafe {
         command.pre_exec(|| {
@@ -34,7 +44,7 @@ fn heed_signals(command: &mut Command) {
 impl Running {
     pub(crate) fn start(mut command: Command) -> Self {
         heed_signals(&mut command);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         let (out, err) = (lines(child.stdout.take().expect("piped")), lines(child.stderr.take().expect("piped")));
         Self { child, out, err }
@@ -43,6 +53,15 @@ impl Running {
     /// The next line on stdout.
     pub(crate) fn line(&self) -> String {
         self.out.recv_timeout(DEADLINE).expect("a line on stdout")
+    }
+
+    /// The next line on stderr.
+    pub(crate) fn message(&self) -> String {
+        self.err.recv_timeout(DEADLINE).expect("a line on stderr")
+    }
+
+    pub(crate) fn type_line(&mut self) {
+        self.child.stdin.as_mut().expect("piped").write_all(b"go\n").expect("it reads");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

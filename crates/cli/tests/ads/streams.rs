@@ -11,8 +11,9 @@ const ESCAPE: char = '\u{1b}';
 fn there_are_no_colours_in_a_pipe() {
     let ads = Ads::new();
     ads.ok(&["set", "k", "{\"a\":1}", "--agent", "a"]);
-    let calls: [&[&str]; 12] = [
+    let calls: [&[&str]; 13] = [
         &["namespaces"],
+        &["tasks"],
         &["changes"],
         &["merge", "k", "{}"],
         &["wait", "k"],
@@ -71,8 +72,15 @@ fn following_ends_when_nobody_reads_any_more() {
 fn a_full_disk_behind_stdout_is_an_error() {
     let ads = Ads::new();
     ads.ok(&["set", "k", "1"]);
-    let calls: [&[&str]; 6] =
-        [&["get", "k"], &["keys"], &["changes"], &["increment", "n"], &["--help"], &["completions", "bash"]];
+    let calls: [&[&str]; 7] = [
+        &["get", "k"],
+        &["keys"],
+        &["tasks"],
+        &["changes"],
+        &["increment", "n"],
+        &["--help"],
+        &["completions", "bash"],
+    ];
     for args in calls {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
         let done = ads.command(args).stdout(full).stderr(Stdio::piped()).output().expect("ads starts");

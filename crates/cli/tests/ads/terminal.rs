@@ -8,18 +8,23 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::{Ads, Done};
 
-/// Runs `ads` with all three streams on a terminal, with `typed` waiting on its keyboard.
-fn on_terminal(ads: &Ads, args: &[&str], typed: &str, variables: &[(&str, &str)]) -> Done {
+/// A terminal: its keyboard, and what opens its screen.
+pub(crate) fn open() -> (File, impl Fn() -> File) {
     let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&keyboard).expect("a terminal");
     unlockpt(&keyboard).expect("a terminal");
     let name = ptsname(&keyboard, Vec::new()).expect("its name");
     let name = std::path::PathBuf::from(std::ffi::OsStr::from_bytes(name.as_bytes()));
-    let screen = || OpenOptions::new().read(true).write(true).open(&name).expect("its other side");
+    let screen = move || OpenOptions::new().read(true).write(true).open(&name).expect("its other side");
+    (File::from(keyboard), screen)
+}
+
+/// Runs `ads` with all three streams on a terminal, with `typed` waiting on its keyboard.
+fn on_terminal(ads: &Ads, args: &[&str], typed: &str, variables: &[(&str, &str)]) -> Done {
+    let (mut keyboard, screen) = open();
     let mut command = ads.command(args);
     command.env("TERM", "xterm").envs(variables.iter().copied());
     command.stdin(screen()).stdout(screen()).stderr(screen());
-    let mut keyboard = File::from(keyboard);
     keyboard.write_all(typed.as_bytes()).expect("typing");
     let mut child = command.spawn().expect("ads starts");
     // Our own copies of the screen would keep it open.
