@@ -27,13 +27,13 @@ from agent_data_store._errors import (
     TooLargeError,
     UnavailableError,
 )
-from agent_data_store._native import Claim, DataStore, Lease, Transaction, __version__, connect
+from agent_data_store._native import Claim, DataStore, Lease, Transaction, Watch, __version__, connect
 
 TYPE_CHECKING = False  # Type checkers know better; importing typing would take as long as all the rest.
 if TYPE_CHECKING:
     from agent_data_store._aio import AsyncDataStore, AsyncItems
-    from agent_data_store._aio_blocks import AsyncClaim, AsyncLease, AsyncTransaction
-    from agent_data_store._model import ClaimedTask, FailedTask, NamespaceStats, Record, TaskSummary
+    from agent_data_store._aio_blocks import AsyncClaim, AsyncLease, AsyncTransaction, AsyncWatch
+    from agent_data_store._model import Change, ClaimedTask, FailedTask, NamespaceStats, Record, TaskSummary
     from agent_data_store._runner import run_agent, run_agent_async
 
 __all__ = [
@@ -42,6 +42,8 @@ __all__ = [
     "AsyncItems",
     "AsyncLease",
     "AsyncTransaction",
+    "AsyncWatch",
+    "Change",
     "Claim",
     "ClaimedTask",
     "ConflictError",
@@ -62,6 +64,7 @@ __all__ = [
     "TooLargeError",
     "Transaction",
     "UnavailableError",
+    "Watch",
     "__version__",
     "connect",
     "run_agent",
@@ -81,6 +84,8 @@ _LATER = {
     "AsyncItems": "_aio",
     "AsyncLease": "_aio_blocks",
     "AsyncTransaction": "_aio_blocks",
+    "AsyncWatch": "_aio_blocks",
+    "Change": "_model",
     "ClaimedTask": "_model",
     "FailedTask": "_model",
     "NamespaceStats": "_model",

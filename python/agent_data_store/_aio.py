@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AsyncDataStore(AsyncBuildingBlocks):
     """The verbs of a `DataStore` as coroutines; `data_store.aio` makes one.
 
-    `use_namespace`, `items`, `transaction` and `lock` are not awaited themselves, but what they return is for
+    `use_namespace`, `items`, `watch`, `transaction` and `lock` are not awaited themselves, but what they return is for
     `async for` and `async with`.
 
     Arguments, results and errors are those of the same verb there. What is written is taken from the value when the

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import ParamSpec
 
-    from agent_data_store._model import TaskSummary
-    from agent_data_store._native import Claim, DataStore, Lease, Transaction
+    from agent_data_store._model import Change, TaskSummary
+    from agent_data_store._native import Call, Claim, DataStore, Lease, Transaction, Watch
 
     _P = ParamSpec("_P")
 
@@ -151,6 +151,39 @@ class AsyncBuildingBlocks:
     async def tasks(self, prefix: str | None = None) -> TaskSummary:
         """Sums up the tasks whose key starts with `prefix`. Reads every task that is not done."""
         return await in_thread(self._sync.tasks, prefix)
+
+    async def wait_for(
+        self,
+        key: str,
+        *,
+        timeout: float | timedelta | None = None,
+        predicate: Callable[[Any], Any] | None = None,
+        since_version: int | None = None,
+    ) -> Any:
+        """Waits until there is a value under `key` that `predicate`, plain or a coroutine function, accepts."""
+        if predicate is not None and not callable(predicate):
+            raise TypeError(f"predicate is {type(predicate).__name__}, not a function")
+        return await completed(
+            self._sync._start_wait_for(key, timeout, predicate is not None, since_version), predicate
+        )
+
+    async def changes(self, since: int = 0, limit: int = 1000) -> list[Change]:
+        """The user's changes in all namespaces after the position `since`, oldest first, at most `limit`."""
+        return await in_thread(self._sync.changes, since, limit)
+
+    def watch(
+        self,
+        prefix: str | None = None,
+        *,
+        since: int | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> AsyncWatch:
+        """An asynchronous iterator over the changes of this namespace whose key starts with `prefix`."""
+
+        def begin() -> Watch:
+            return self._sync.watch(prefix, since=since, timeout=timeout)
+
+        return AsyncWatch(begin() if self._sync._is_inline else begin)
 
     def transaction(self) -> AsyncTransaction:
         """Begins a transaction: `async with data_store.aio.transaction() as tx:`, see `AsyncTransaction`."""
@@ -410,6 +443,47 @@ class AsyncClaim:
 
     def __repr__(self) -> str:
         return f"Async{self._sync!r}"
+
+
+class AsyncWatch:
+    """The changes of a namespace as they come, from `AsyncDataStore.watch`; otherwise as `Watch`."""
+
+    __slots__ = ("_left", "_watch")
+
+    def __init__(self, watch: Watch | Callable[[], Watch]) -> None:
+        self._watch = watch
+        self._left: Call | None = None
+
+    @property
+    def position(self) -> int:
+        """The position after the last change that was returned or passed over, for `watch(since=…)` to resume from."""
+        return self._begun().position
+
+    def _begun(self) -> Watch:
+        # Only a store that may keep the event loop waiting is asked later for the present position.
+        if callable(self._watch):
+            raise InvalidArgumentError("the watch has no position before its first step: iterate first")
+        return self._watch
+
+    def __aiter__(self) -> AsyncWatch:
+        return self
+
+    async def __anext__(self) -> Change:
+        if callable(self._watch):
+            self._watch = await in_thread(self._watch)
+        if self._left is not None:
+            # The step before was cancelled: it has to end before another one begins.
+            await in_thread(self._left.cancel)
+            self._left = None
+        call = self._watch._start_next()
+        try:
+            change: Change | None = await completed(call)
+        except asyncio.CancelledError:
+            self._left = call
+            raise
+        if change is None:
+            raise StopAsyncIteration
+        return change
 
 
 def _check_function(function: Any) -> None:

@@ -1,10 +1,10 @@
-"""What the store reports: records, statistics, tasks."""
+"""What the store reports: records, statistics, tasks, changes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +95,21 @@ class TaskSummary:
     """How many were completed."""
     failed: list[FailedTask]
     """Those that were set aside, in the order of keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One committed change, from `DataStore.changes` and `watch`."""
+
+    version: int
+    """The position in the feed, and the version that a write gave to its record."""
+    kind: Literal["set", "delete", "expire", "clear"]
+    """What happened: `set` for every write of a record, `clear` for a whole namespace."""
+    namespace: str
+    """Where."""
+    key: str | None
+    """To which key; `None` for `clear`."""
+    agent: str | None
+    """Who did it; `None` for an administrator and for expiry."""
+    at: datetime
+    """When it was committed, as an aware time in UTC."""

@@ -4,7 +4,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, final
 
 from agent_data_store._aio import AsyncDataStore
-from agent_data_store._model import NamespaceStats, Record, TaskSummary
+from agent_data_store._model import Change, NamespaceStats, Record, TaskSummary
 
 __all__ = [
     "Call",
@@ -14,6 +14,7 @@ __all__ = [
     "Lease",
     "PreparedWrite",
     "Transaction",
+    "Watch",
     "__version__",
     "after_fork",
     "before_fork",
@@ -265,6 +266,44 @@ class DataStore:
         """
     def tasks(self, prefix: str | None = None) -> TaskSummary:
         """Sums up the tasks whose key starts with `prefix`, as a `TaskSummary`. Reads every task that is not done."""
+    def wait_for(
+        self,
+        key: str,
+        *,
+        timeout: float | timedelta | None = None,
+        predicate: Callable[[Any], Any] | None = None,
+        since_version: int | None = None,
+    ) -> Any:
+        """Waits until there is a value under `key`, and returns it.
+
+        `timeout`: how long at most, in seconds or as a `timedelta`; `None` for as long as it takes. `predicate`: called
+        with each value, accepts it by returning something true. `since_version`: only a record with a greater version
+        counts, so that one can wait for the next write. Changes of this process are seen at once, those of others
+        within 50 ms.
+
+        Raises the built-in `TimeoutError` when the time is over. What `predicate` raises is passed on.
+        """
+    def changes(self, since: int = 0, limit: int = 1000) -> list[Change]:
+        """The user's changes in all namespaces after the position `since`, oldest first, at most `limit`, as `Change`s.
+
+        Every committed write, deletion, expiry and clear appears once. To go on, pass the `version` of the last one; 0
+        is the beginning. At least the newest 100,000 changes are kept.
+
+        Raises `InvalidArgumentError` for a position so old that changes after it are no longer kept.
+        """
+    def watch(
+        self,
+        prefix: str | None = None,
+        *,
+        since: int | None = None,
+        timeout: float | timedelta | None = None,
+    ) -> Watch:
+        """An iterator over the changes of this namespace whose key starts with `prefix`, waiting for each; see `Watch`.
+
+        `since`: the position to start from, such as that of an earlier `Watch`; without it, changes count from now on.
+        `timeout`: ends the iteration when no change has come for so long, in seconds or as a `timedelta`; `None` for
+        never.
+        """
     @property
     def aio(self) -> AsyncDataStore:
         """The same verbs as coroutines: an `AsyncDataStore`."""
@@ -334,6 +373,9 @@ class DataStore:
     def _start_get_or_compute(self, key: str, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_claim(
         self, prefix: str, ttl: float | timedelta, wait: float | timedelta | None, max_attempts: int | None
+    ) -> Call: ...
+    def _start_wait_for(
+        self, key: str, timeout: float | timedelta | None, has_predicate: bool, since_version: int | None
     ) -> Call: ...
     def _start_lock(self, resource: str, ttl: float | timedelta, wait: float | timedelta | None, task: int) -> Call: ...
 
@@ -520,6 +562,24 @@ class Lease:
     ) -> None: ...
     def _start_renew(self) -> Call: ...
     def _start_release(self) -> Call: ...
+
+@final
+class Watch:
+    """The changes of a namespace as they come, from `DataStore.watch`.
+
+    None is missed and none comes twice; a record that is written often shows each write. A clear of the namespace is
+    one change without a key. Changes of this process are seen at once, those of others within 50 ms. For one thread
+    at a time.
+
+    Iterating raises `InvalidArgumentError` where it has fallen so far behind that changes are no longer kept.
+    """
+
+    @property
+    def position(self) -> int:
+        """The position after the last change that was returned or passed over, for `watch(since=…)` to resume from."""
+    def __iter__(self) -> Watch: ...
+    def __next__(self) -> Change: ...
+    def _start_next(self) -> Call: ...
 
 @final
 class Call:

@@ -24,6 +24,8 @@ mod _native {
     #[pymodule_export]
     use crate::blocks::call::PyCall;
     #[pymodule_export]
+    use crate::blocks::feed::Watch;
+    #[pymodule_export]
     use crate::blocks::lease::PyLease;
     #[pymodule_export]
     use crate::blocks::tasks::PyClaim;

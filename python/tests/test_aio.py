@@ -39,7 +39,14 @@ def test_it_has_the_same_verbs_with_the_same_arguments() -> None:
         if isinstance(aio, property):
             continue
         assert arguments(aio) == arguments(sync)
-        assert inspect.iscoroutinefunction(aio) or name in ("use_namespace", "items", "transaction", "lock", "cached")
+        assert inspect.iscoroutinefunction(aio) or name in (
+            "use_namespace",
+            "items",
+            "transaction",
+            "lock",
+            "cached",
+            "watch",
+        )
         assert sync.__doc__ and aio.__doc__
 
 
