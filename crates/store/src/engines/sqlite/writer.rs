@@ -60,7 +60,7 @@ impl Writer {
         let checkpointer = Checkpointer::start(path.to_owned()).map_err(|source| {
             Error::unavailable("the system refuses a thread for checkpoints: raise its limit").caused_by(source)
         })?;
-        let notify = checkpointer.notifier();
+        let mut notify = checkpointer.notifier();
         let frames = Arc::new(AtomicU32::new(0));
         let reported = Arc::clone(&frames);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
