@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub(super) const APPLICATION_ID: u32 = 0x4144_5374;
 
 /// One script for each schema version, in order. Only ever added to.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// Makes sure that `path` is a store file of this version: creates it, migrates it, or says why not.
 /// What is not ours, newer or damaged is left as it is. `already_open`: this process has the file open, so it is known to

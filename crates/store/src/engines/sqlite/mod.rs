@@ -12,6 +12,7 @@ mod hot_cache;
 mod identity;
 mod read;
 mod registry;
+mod requests;
 #[cfg(all(test, unix))]
 mod stress;
 mod wal_index;
@@ -35,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::model::{
     Access, Address, Batch, ChangeKind, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
+use crate::request::{Request, RequestId};
 use crate::store::Options;
 use crate::waiters::{Waiters, Watch};
 
@@ -440,14 +442,22 @@ impl Engine for SqliteEngine {
     }
 
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
-        Answer::ready(self.submit(Job::Write(batch)).and_then(|done| match done {
+        let request = Request::of_batch(&batch);
+        Answer::ready(self.submit(Job::Write(batch, request)).and_then(|done| match done {
             Done::Outcomes(outcomes) => Ok(outcomes),
             _ => Err(mismatched()),
         }))
     }
 
-    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64> {
-        let job = Job::Clear { user: user.into(), agent: agent.map(Into::into), namespace: namespace.into() };
+    fn clear<'a>(
+        &'a self,
+        user: &'a str,
+        agent: Option<&'a str>,
+        namespace: &'a str,
+        request: Option<&'a RequestId>,
+    ) -> Answer<'a, u64> {
+        let request = Request::of_clear(agent, namespace, request);
+        let job = Job::Clear { user: user.into(), agent: agent.map(Into::into), namespace: namespace.into(), request };
         Answer::ready(self.submit(job).and_then(|done| match done {
             Done::Cleared(count) => Ok(count),
             _ => Err(mismatched()),
