@@ -56,6 +56,8 @@ pub use feed::Follower;
 pub use json::Json;
 pub use lease::{Lease, LockOptions};
 pub use limits::Limits;
+#[doc(hidden)] // For the bindings, which read the same numbers; no part of what this crate promises.
+pub use number::parse_digits;
 pub use open::{default_url, sqlite_path, sqlite_url};
 pub use quota::Quota;
 pub use request::RequestId;
