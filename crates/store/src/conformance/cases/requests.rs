@@ -266,7 +266,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         let repeat = |id: usize| {
             let writes = vec![notes.write_to("n", increment("1")), notes.write_to("list", append("[0]"))];
             let request = notes.requesting(&id.to_string());
-            if id % 2 == 0 { request.write(writes) } else { vec![request.apply("n", increment("1"))] }
+            if id.is_multiple_of(2) { request.write(writes) } else { vec![request.apply("n", increment("1"))] }
         };
         let outcomes: Vec<Vec<_>> = thread::scope(|scope| {
             let threads: Vec<_> =

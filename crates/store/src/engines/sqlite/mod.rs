@@ -26,6 +26,7 @@ use rusqlite::Connection;
 
 use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
+use self::failure::Failure;
 pub use self::hot_cache::CacheStats;
 use self::hot_cache::{Detached, Found, HotCache, Known, Live};
 use self::wal_index::Anchor;
@@ -139,7 +140,7 @@ impl SqliteEngine {
         self.0.cache.as_ref().map(HotCache::stats).unwrap_or_default()
     }
 
-    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R>) -> Answer<'_, R> {
+    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R, Failure>) -> Answer<'_, R> {
         Answer::ready(self.0.read_with(function))
     }
 
@@ -157,7 +158,7 @@ impl Shared {
         self.connections.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R>) -> Result<R> {
+    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R, Failure>) -> Result<R> {
         let connections = self.connections();
         connections.check_open()?;
         let idle = lock(&connections.readers).pop();
@@ -171,7 +172,7 @@ impl Shared {
         if readers.len() < IDLE_READERS && connection.is_autocommit() {
             readers.push(connection);
         }
-        result
+        Ok(result?)
     }
 
     fn read_value(&self, user: &str, namespace: &str, key: &str) -> Result<Option<Row>> {
@@ -254,7 +255,7 @@ impl Shared {
         connections.check_open()?;
         self.waiters.watch(|| {
             let connection = connect(&self.path, Role::Reader)?;
-            let version = |connection: &Connection| -> Result<i64> {
+            let version = |connection: &Connection| -> Result<i64, Failure> {
                 Ok(connection.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))?)
             };
             let mut last = version(&connection)?;

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, Rows, params};
 
+use super::failure::Result;
 use super::hot_cache::{Known, Live};
 use super::write::record_bytes;
 use crate::clock::Timestamp;
-use crate::error::Result;
 use crate::json::Json;
 use crate::model::{Address, Change, Changes, Details, NamespaceStats, Page, PageSize, Range, Row, Version, View};
 use crate::quota::Usage;

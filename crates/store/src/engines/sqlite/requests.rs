@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::failure::Result;
 use super::read::read_one;
 use crate::clock::Timestamp;
-use crate::error::Result;
 use crate::model::{Address, Batch, Outcome, View};
 use crate::request::{Applied, Request, cleared_from_text, outcomes_from_text};
 
@@ -31,7 +31,7 @@ pub(super) fn recall_clear(
     request: &Request,
     now: Timestamp,
 ) -> Result<Option<u64>> {
-    recall(connection, user, request, now)?.map(|text| cleared_from_text(&text)).transpose()
+    Ok(recall(connection, user, request, now)?.map(|text| cleared_from_text(&text)).transpose()?)
 }
 
 fn recall(connection: &Connection, user: &str, request: &Request, now: Timestamp) -> Result<Option<Box<str>>> {
@@ -41,7 +41,7 @@ fn recall(connection: &Connection, user: &str, request: &Request, now: Timestamp
             Ok(Applied { content: row.get(0)?, outcome: row.get(1)?, expires_at: Timestamp::from_micros(row.get(2)?) })
         })
         .optional()?;
-    found.map_or(Ok(None), |applied| request.recall(applied, now))
+    Ok(found.map_or(Ok(None), |applied| request.recall(applied, now))?)
 }
 
 pub(super) fn keep(

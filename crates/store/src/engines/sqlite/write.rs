@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::failure::Result;
 use super::hot_cache::{Known, Live};
 use super::read::{last_version, live_usage, stored_usage};
 use crate::clock::Timestamp;
-use crate::error::Result;
 use crate::json::Json;
 use crate::limits::Limits;
 use crate::model::{Access, Address, Batch, ChangeKind, Outcome, Version, Write};
@@ -428,12 +428,12 @@ impl<'c> UserWrites<'c> {
         if records <= 0 && bytes <= 0 {
             return Ok(());
         }
-        let check = |after: Usage| {
+        let check = |after: Usage| -> Result<()> {
             let before = Usage {
                 records: after.records.saturating_add_signed(-records),
                 bytes: after.bytes.saturating_add_signed(-bytes),
             };
-            quota.check(before, after)
+            Ok(quota.check(before, after)?)
         };
         // Expired records are looked for only where they make the difference.
         check(stored_usage(self.connection, self.user)?)

@@ -8,13 +8,14 @@ use rusqlite::Connection;
 
 use super::checkpointer::Checkpointer;
 use super::connection::{Role, abandon, connect};
+use super::failure::{Failure, Result};
 use super::hot_cache::{CARRIED_KEYS, HotCache, Written, is_own_commit};
 use super::identity::ShmIdentity;
 use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
 use super::{Durability, read, requests};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::model::{Access, Address, Batch, Outcome};
 use crate::request::{Request, outcomes_to_text};
@@ -75,7 +76,7 @@ impl Writer {
     }
 
     /// Whether our locks still hold; see [`super::identity`].
-    pub(super) fn check_identity(&self) -> Result<()> {
+    pub(super) fn check_identity(&self) -> Result<(), Error> {
         self.shm.check()
     }
 
@@ -86,14 +87,14 @@ impl Writer {
 
     /// Runs the jobs of a group in one transaction and returns a result for each. A job that fails by itself leaves the
     /// others alone; a failure of the storage fails all.
-    pub(super) fn run(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Vec<Result<Done>> {
+    pub(super) fn run(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Vec<Result<Done, Error>> {
         match self.transact(jobs, rules, cache) {
             Ok(results) => results,
-            Err(error) => jobs.iter().map(|_| Err(repeat(&error))).collect(),
+            Err(Failure(error)) => jobs.iter().map(|_| Err(repeat(&error))).collect(),
         }
     }
 
-    fn transact(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Result<Vec<Result<Done>>> {
+    fn transact(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Result<Vec<Result<Done, Error>>> {
         let connection = &self.connection;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         // From here to the commit nobody else can change the state.
@@ -121,7 +122,12 @@ impl Writer {
     }
 
     /// Collects in `written` what the jobs do to keys, or makes it `None` where that cannot be told key by key.
-    fn run_each(&self, jobs: &[Job], rules: &Rules, written: &mut Option<Vec<Written>>) -> Result<Vec<Result<Done>>> {
+    fn run_each(
+        &self,
+        jobs: &[Job],
+        rules: &Rules,
+        written: &mut Option<Vec<Written>>,
+    ) -> Result<Vec<Result<Done, Error>>> {
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs {
             let result = match job {
@@ -132,8 +138,8 @@ impl Writer {
                 }
                 _ => self.run_one(job, rules, written),
             };
-            match result {
-                Err(error) if is_storage_failure(&error) => return Err(error),
+            match result.map_err(Error::from) {
+                Err(error) if is_storage_failure(&error) => return Err(error.into()),
                 result => results.push(result),
             }
         }
