@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::connection::{Role, connect};
-use crate::error::Result;
+use super::failure::Result;
 
 /// How many pages the log grows by before they are moved. Moving costs two syncs of the disk, for which the writers' own
 /// then wait, so not at every commit; and a log that starts over soon is written in place, where a sync costs half of what
