@@ -39,7 +39,8 @@ impl From<PyErr> for DecodeError {
 
 /// The Python object that the JSON in `text` describes. Nesting of any depth is accepted; of equal keys the last wins.
 pub(crate) fn decode<'py>(py: Python<'py>, text: &str) -> Result<Bound<'py, PyAny>, DecodeError> {
-    let mut decoder = Decoder { py, text, at: 0, items: Vec::new(), known_keys: None, unescaped: String::new() };
+    let mut decoder =
+        Decoder { py, text, at: 0, items: Vec::new(), known_keys: None, last_key: 0, unescaped: String::new() };
     decoder.document()
 }
 
@@ -62,6 +63,8 @@ struct Decoder<'py, 't> {
     /// Items of all open arrays, one after the other, so that a list is made at its exact size.
     items: Vec<Bound<'py, PyAny>>,
     known_keys: Option<MutexGuard<'static, KnownKeys>>,
+    /// The slot of the key before the present one.
+    last_key: usize,
     unescaped: String,
 }
 
@@ -180,31 +183,38 @@ impl<'py, 't> Decoder<'py, 't> {
     }
 
     fn key(&mut self) -> Decoded<Bound<'py, PyString>> {
-        if self.text.as_bytes().get(self.at) != Some(&b'"') {
-            return self.malformed();
+        let Some((b'"', rest)) = self.text.as_bytes()[self.at..].split_first() else { return self.malformed() };
+        if self.known_keys.is_none() {
+            self.known_keys = KNOWN_KEYS.try_lock().ok();
         }
-        let plain = self.plain_literal()?;
-        let key = match plain {
-            Some(plain) if plain.len() <= KnownKeys::LONGEST_BYTES && plain.is_ascii() => {
-                if self.known_keys.is_none() {
-                    self.known_keys = KNOWN_KEYS.try_lock().ok();
-                }
-                match &mut self.known_keys {
-                    Some(known) => known.get(self.py, plain)?,
-                    None => new_string(self.py, plain)?,
-                }
+        let expected = self.known_keys.as_ref().and_then(|known| known.expected(self.py, self.last_key, rest));
+        let key = match expected {
+            Some((slot, key, length)) => {
+                (self.last_key, self.at) = (slot, self.at + length + 2);
+                key
             }
-            Some(plain) => new_string(self.py, plain)?,
-            None => {
-                self.unescape()?;
-                new_string(self.py, &self.unescaped)?
-            }
+            None => self.unexpected_key()?,
         };
         if self.next_token() != Some(b':') {
             return self.malformed();
         }
         self.at += 1;
         Ok(key)
+    }
+
+    fn unexpected_key(&mut self) -> Decoded<Bound<'py, PyString>> {
+        let Some(plain) = self.plain_literal()? else {
+            self.unescape()?;
+            return new_string(self.py, &self.unescaped);
+        };
+        match &mut self.known_keys {
+            Some(known) if plain.len() <= KnownKeys::LONGEST_BYTES && plain.is_ascii() => {
+                let (slot, key) = known.get(self.py, self.last_key, plain)?;
+                self.last_key = slot;
+                Ok(key)
+            }
+            _ => new_string(self.py, plain),
+        }
     }
 
     /// Takes the literal at the opening quote if nothing in it is escaped; otherwise takes nothing.
@@ -336,20 +346,27 @@ fn new_string<'py>(py: Python<'py>, text: &str) -> Decoded<Bound<'py, PyString>>
     }
 }
 
-/// Whether `string`, which must be ASCII, equals `text`.
+/// The text of `string`, which must be ASCII.
 #[inline]
-fn is_ascii_text(string: &Bound<'_, PyString>, text: &str) -> bool {
+fn ascii_text<'a>(string: &'a Bound<'_, PyString>) -> &'a [u8] {
     // SAFETY: `string` is a live string; in an ASCII one the data are `length` bytes that never change.
-    let known = unsafe {
+    unsafe {
         let length = usize::try_from(ffi::PyUnicode_GET_LENGTH(string.as_ptr())).unwrap_or_default();
         std::slice::from_raw_parts(ffi::PyUnicode_DATA(string.as_ptr()).cast::<u8>(), length)
-    };
-    known == text.as_bytes()
+    }
 }
 
-/// ASCII keys seen before: records of one kind repeat the same few names, and a reused string has its hash already.
+/// ASCII keys seen before, none of which needs an escape in JSON: records of one kind repeat the same few names, mostly in
+/// the same order, and a reused string has its hash already.
 struct KnownKeys {
-    slots: Vec<Option<(u64, Py<PyString>)>>,
+    slots: Vec<Option<KnownKey>>,
+}
+
+struct KnownKey {
+    hash: u64,
+    key: Py<PyString>,
+    /// The slot of the key that came after this one.
+    next: usize,
 }
 
 /// Never waited for: whoever finds it taken (a finalizer that runs inside another decode) does without.
@@ -359,22 +376,35 @@ impl KnownKeys {
     const SLOTS: usize = 2_048;
     const LONGEST_BYTES: usize = 64;
 
+    /// The key that came after the one in the slot `last`, if that is how `rest` goes on: with its slot and length.
     #[inline]
-    fn get<'py>(&mut self, py: Python<'py>, key: &str) -> Decoded<Bound<'py, PyString>> {
+    fn expected<'py>(&self, py: Python<'py>, last: usize, rest: &[u8]) -> Option<(usize, Bound<'py, PyString>, usize)> {
+        let slot = self.slots.get(last)?.as_ref()?.next;
+        let key = self.slots.get(slot)?.as_ref()?.key.bind(py);
+        let text = ascii_text(key);
+        let is_next = rest.get(text.len()) == Some(&b'"') && rest[..text.len()] == *text;
+        is_next.then(|| (slot, key.clone(), text.len()))
+    }
+
+    /// The key with this text, which comes after the one in the slot `last`, and its slot.
+    fn get<'py>(&mut self, py: Python<'py>, last: usize, text: &str) -> Decoded<(usize, Bound<'py, PyString>)> {
         if self.slots.is_empty() {
             self.slots.resize_with(Self::SLOTS, || None);
         }
-        let hash = FxBuildHasher.hash_one(key);
+        let hash = FxBuildHasher.hash_one(text);
         // The high bits are the well-mixed ones.
-        let slot = &mut self.slots[(hash >> 32) as usize % Self::SLOTS];
-        if let Some((known_hash, known)) = slot
-            && *known_hash == hash
-            && is_ascii_text(known.bind(py), key)
-        {
-            return Ok(known.bind(py).clone());
+        let slot = (hash >> 32) as usize % Self::SLOTS;
+        if let Some(last) = &mut self.slots[last] {
+            last.next = slot;
         }
-        let new = new_string(py, key)?;
-        *slot = Some((hash, new.clone().unbind()));
-        Ok(new)
+        if let Some(known) = &self.slots[slot]
+            && known.hash == hash
+            && *ascii_text(known.key.bind(py)) == *text.as_bytes()
+        {
+            return Ok((slot, known.key.bind(py).clone()));
+        }
+        let new = new_string(py, text)?;
+        self.slots[slot] = Some(KnownKey { hash, key: new.clone().unbind(), next: slot });
+        Ok((slot, new))
     }
 }
