@@ -35,6 +35,18 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert_eq!(notes.list_namespaces(""), [notes.namespace()]);
     });
 
+    cases.add("a namespace that a batch makes and empties again has never been", |subject| {
+        let notes = subject.notes();
+        notes.write(vec![notes.write_to("a", put("1")), notes.write_to("a", Mutation::Delete)]);
+        assert_eq!(notes.list_namespaces(""), [""; 0]);
+        let before = subject.feed().len();
+        assert_eq!(notes.clear(), 0);
+        assert_eq!(subject.feed().len(), before, "there was nothing to clear");
+        notes.as_agent("later").set("b", "1");
+        let agents = notes.stats().map(|stats| stats.agents);
+        assert_eq!(agents, Some(vec!["later".into()]));
+    });
+
     cases.add("bytes count keys, values and metadata as UTF-8, without an empty metadata object", |subject| {
         let notes = subject.notes();
         notes.set("é", "\"中\"");

@@ -48,6 +48,8 @@ struct Touched {
     records: i64,
     bytes: i64,
     written: bool,
+    /// Whether it came to be in this transaction.
+    is_new: bool,
 }
 
 /// A row that may be live or expired.
@@ -58,6 +60,17 @@ struct Found {
     bytes: i64,
     metadata: Option<String>,
     value: Option<String>,
+}
+
+impl Found {
+    /// How many bytes the record gains by new metadata and a new value, `None` for those that stay. Reckoned rather than
+    /// asked for: `RETURNING` goes through a table of its own.
+    fn growth(&self, key: &str, metadata: Option<&str>, value: Option<&str>) -> i64 {
+        let old_metadata = signed(self.metadata.as_ref().map_or(0, String::len));
+        let old_value = self.bytes - signed(key.len()) - old_metadata;
+        let new = |text: Option<&str>, old| text.map_or(old, |text| signed(text.len()));
+        new(metadata, old_metadata) - old_metadata + new(value, old_value) - old_value
+    }
 }
 
 /// Applies `batch`; after an error the transaction must be rolled back to where it was. Besides the outcomes it returns
@@ -208,6 +221,13 @@ fn forget_namespace(connection: &Connection, id: i64) -> Result<()> {
     Ok(())
 }
 
+fn is_empty(connection: &Connection, namespace: i64) -> Result<bool> {
+    let records: i64 = connection
+        .prepare_cached("SELECT records FROM namespaces WHERE id = ?1")?
+        .query_row([namespace], |row| row.get(0))?;
+    Ok(records <= 0)
+}
+
 fn note_agent(connection: &Connection, namespace: i64, agent: &str) -> Result<()> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO namespace_agents (namespace_id, agent) VALUES (?1, ?2)")?
@@ -332,29 +352,25 @@ impl<'c> UserWrites<'c> {
     fn update(&mut self, namespace: &Arc<str>, key: &str, found: &Found, put: &Put) -> Result<Version> {
         let version = self.log(ChangeKind::Set, namespace, Some(key))?;
         let now = self.now.as_micros();
-        let bytes: i64 = self
-            .connection
-            .prepare_cached(concat!(
+        let (metadata, value) = (put.metadata.as_ref().map(Json::as_str), put.value.as_ref().map(Json::as_str));
+        self.connection
+            .prepare_cached(
                 "UPDATE records SET version = ?2, expires_at = ?3, updated_at = ?4, accessed_at = ifnull(?5, accessed_at),
                      updated_by = ?6, accessed_by = ifnull(?6, accessed_by), metadata = ifnull(?7, metadata),
                      value = ifnull(?8, value)
-                 WHERE id = ?1 RETURNING ",
-                record_bytes!()
-            ))?
-            .query_row(
-                params![
-                    found.id,
-                    version,
-                    put.expires_at.map(Timestamp::as_micros),
-                    now,
-                    self.agent.map(|_| now),
-                    self.agent,
-                    put.metadata.as_ref().map(Json::as_str),
-                    put.value.as_ref().map(Json::as_str)
-                ],
-                |row| row.get(0),
-            )?;
-        self.count(namespace, 0, bytes - found.bytes, true);
+                 WHERE id = ?1",
+            )?
+            .execute(params![
+                found.id,
+                version,
+                put.expires_at.map(Timestamp::as_micros),
+                now,
+                self.agent.map(|_| now),
+                self.agent,
+                metadata,
+                value
+            ])?;
+        self.count(namespace, 0, found.growth(key, metadata, value), true);
         Ok(version)
     }
 
@@ -407,7 +423,7 @@ impl<'c> UserWrites<'c> {
             )?
             .execute(params![self.user, &**namespace, self.now.as_micros()])?;
         let id = self.connection.last_insert_rowid();
-        self.namespaces.insert(Arc::clone(namespace), Touched { id: Some(id), ..Touched::default() });
+        self.namespaces.insert(Arc::clone(namespace), Touched { id: Some(id), is_new: true, ..Touched::default() });
         Ok(id)
     }
 
@@ -448,14 +464,14 @@ impl<'c> UserWrites<'c> {
                 continue;
             }
             let updated_at = touched.written.then(|| self.now.as_micros());
-            let records: i64 = self
-                .connection
+            self.connection
                 .prepare_cached(
                     "UPDATE namespaces SET records = records + ?2, bytes = bytes + ?3, updated_at = ifnull(?4, updated_at)
-                     WHERE id = ?1 RETURNING records",
+                     WHERE id = ?1",
                 )?
-                .query_row(params![id, touched.records, touched.bytes, updated_at], |row| row.get(0))?;
-            if records <= 0 {
+                .execute(params![id, touched.records, touched.bytes, updated_at])?;
+            let may_be_empty = touched.records < 0 || touched.is_new;
+            if may_be_empty && is_empty(self.connection, id)? {
                 forget_namespace(self.connection, id)?;
             } else if let (true, Some(agent)) = (touched.written, self.agent) {
                 note_agent(self.connection, id, agent)?;
