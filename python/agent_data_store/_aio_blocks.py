@@ -7,7 +7,7 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from agent_data_store._errors import InvalidArgumentError
@@ -104,22 +104,27 @@ class AsyncBuildingBlocks:
         """Has the record under `key` expire `ttl` from now, in seconds or as a `timedelta`, or never for `None`."""
         return await in_thread(self._sync.expire, key, ttl)
 
+    @overload
     async def get_or_compute(
-        self,
-        key: str,
-        function: Callable[[], Awaitable[_T] | _T],
-        *,
-        ttl: float | timedelta | None = None,
-    ) -> _T:
+        self, key: str, function: Callable[[], Awaitable[_T]], *, ttl: float | timedelta | None = None
+    ) -> _T: ...
+
+    @overload
+    async def get_or_compute(
+        self, key: str, function: Callable[[], _T], *, ttl: float | timedelta | None = None
+    ) -> _T: ...
+
+    async def get_or_compute(
+        self, key: str, function: Callable[[], Any], *, ttl: float | timedelta | None = None
+    ) -> Any:
         """The value under `key`; where there is none, what `function`, plain or a coroutine function, returns."""
         # A hit costs as much as in `get`.
         if self._sync._is_inline and callable(function):
             hit = self._sync.get(key, _MISSING)
             if hit is not _MISSING:
-                return hit  # type: ignore[no-any-return]
+                return hit
         _check_function(function)
-        value: _T = await completed(self._sync._start_get_or_compute(key, ttl=ttl), function)
-        return value
+        return await completed(self._sync._start_get_or_compute(key, ttl=ttl), function)
 
     def cached(
         self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
@@ -478,7 +483,7 @@ class AsyncWatch:
         call = self._watch._start_next()
         try:
             change: Change | None = await completed(call)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self._left = call
             raise
         if change is None:

@@ -124,7 +124,7 @@ def test_changes(data_store: DataStore, wait_until: WaitUntil) -> None:
             data_store.changes(**arguments)
     for bad in ({"limit": "1"}, {"since": 1.5}):
         with pytest.raises(TypeError, match="not int"):
-            data_store.changes(**bad)  # type: ignore[arg-type]
+            data_store.changes(**bad)
 
 
 def test_an_expiry_is_a_change(file_store: DataStore) -> None:
