@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::blocks::{lease, wake};
+use crate::secrets;
 
 /// A store that Python holds; the last handle closes it.
 pub(crate) struct Opened {
@@ -43,7 +44,9 @@ impl Opened {
             return Err(Error::new(ErrorKind::Unavailable, "the process is forking: open the store before or after"));
         }
         let _no_fork = FORKING.read().unwrap_or_else(PoisonError::into_inner);
-        let opened = Arc::new(Self { store: block_on(Store::open(url, Options::default()))? });
+        let mut options = Options::default();
+        options.warnings = Some(Arc::new(secrets::Found));
+        let opened = Arc::new(Self { store: block_on(Store::open(url, options))? });
         let mut all = all_opened();
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&opened));

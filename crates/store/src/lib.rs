@@ -55,7 +55,7 @@ pub use json::Json;
 pub use lease::{Lease, LockOptions};
 pub use limits::Limits;
 pub use open::{default_url, sqlite_path, sqlite_url};
-pub use secrets::{SecretsPolicy, SecretsWarning, WarningSink};
+pub use secrets::{SecretsPolicy, SecretsWarning, WarningSink, holds_secret};
 pub use store::{Options, Store, Suspension};
 pub use tasks::{Claim, ClaimOptions, ClaimedTask, FailedTask, TaskSummary};
 pub use transaction::Transaction;

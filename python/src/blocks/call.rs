@@ -15,6 +15,7 @@ use pyo3::types::PyTuple;
 use crate::blocks::wake::Wakeup;
 use crate::errors::{invalid_argument, is_conflict, raise};
 use crate::fork::{self, Opened};
+use crate::secrets;
 
 /// How long a thread that waits leaves signals, such as Ctrl-C, unnoticed.
 const SIGNALS_EVERY: Duration = Duration::from_millis(100);
@@ -182,7 +183,7 @@ impl Call {
         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
         loop {
             match py.detach(|| self.advance_or_wait(&waker)) {
-                Step::Done(result) => return result.map_err(|failure| failure.into_exception(py))?(py),
+                Step::Done(result) => return finished(py, result),
                 Step::Waits => py.check_signals()?,
                 Step::Asks(Question { arguments, answer }) => {
                     let function = function.ok_or_else(|| invalid_argument(py, "the call has no function to ask"))?;
@@ -217,6 +218,15 @@ impl Drop for Call {
             std::mem::forget(running);
         }
     }
+}
+
+fn finished(py: Python<'_>, result: Result<Finish, Failure>) -> PyResult<Bound<'_, PyAny>> {
+    let finish = result.map_err(|failure| {
+        secrets::forget();
+        failure.into_exception(py)
+    })?;
+    secrets::warn(py)?;
+    finish(py)
 }
 
 /// Wakes a thread that waits.
@@ -288,7 +298,7 @@ impl PyCall {
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let result = py.detach(|| lock(&self.0).result.take());
         let result = result.ok_or_else(|| invalid_argument(py, "the call was ended before it was done"))?;
-        result.map_err(|failure| failure.into_exception(py))?(py)
+        finished(py, result)
     }
 
     /// Ends the call, and releases what it holds.
