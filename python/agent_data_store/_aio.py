@@ -126,7 +126,7 @@ class AsyncDataStore(AsyncBuildingBlocks):
         return await _in_thread(self._sync.namespaces)
 
     async def close(self) -> None:
-        """Writes what is gathered in memory and lets go of the store, also for all other objects on it."""
+        """Writes what is gathered in memory, releases locks, and lets go of the store, also for all objects on it."""
         await _in_thread(self._sync.close)
 
     async def __aenter__(self) -> AsyncDataStore:

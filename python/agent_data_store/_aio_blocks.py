@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from agent_data_store._errors import InvalidArgumentError
-from agent_data_store._threads import completed, in_thread
+from agent_data_store._threads import begin_in_thread, completed, in_thread
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -124,7 +124,7 @@ class AsyncBuildingBlocks:
             if hit is not _MISSING:
                 return hit
         _check_function(function)
-        return await completed(self._sync._start_get_or_compute(key, ttl=ttl), function)
+        return await completed(self._sync._start_get_or_compute(key, ttl, _task_number()), function)
 
     def cached(
         self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
@@ -199,7 +199,10 @@ class AsyncBuildingBlocks:
         _check_function(function)
 
         def body(transaction: Transaction) -> Awaitable[_T]:
-            return function(AsyncTransaction(transaction))
+            result = function(AsyncTransaction(transaction))
+            if not inspect.isawaitable(result):
+                raise TypeError("the function is no coroutine function: give one, as the verbs of the transaction are")
+            return result
 
         result: _T = await completed(self._sync._start_transact(), body)
         return result
@@ -281,6 +284,9 @@ class AsyncTransaction:
         """The namespace of this object."""
         return self._sync.namespace
 
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
+
     async def _read(self, function: Callable[[], _T]) -> _T:
         """What is written is kept back: only reading may need a thread."""
         if self._sync._is_inline:
@@ -360,7 +366,10 @@ class AsyncLease:
         return self._take().__await__()
 
     async def __aenter__(self) -> AsyncLease:
-        return await self._take() if self._lease is None else self
+        if self._lease is None:
+            await self._take()
+        self._taken().__enter__()
+        return self
 
     async def __aexit__(
         self,
@@ -370,6 +379,10 @@ class AsyncLease:
     ) -> None:
         try:
             await self.release()
+        except asyncio.CancelledError:
+            # Whoever still has this object would otherwise hold the lock.
+            begin_in_thread(self._taken().release)
+            raise
         except Exception:
             # What the block has raised says more; the lease ends by itself.
             if exception is None:
@@ -429,6 +442,7 @@ class AsyncClaim:
         await completed(self._sync._start_renew(ttl))
 
     async def __aenter__(self) -> AsyncClaim:
+        self._sync.__enter__()
         return self
 
     async def __aexit__(
@@ -489,6 +503,9 @@ class AsyncWatch:
         if change is None:
             raise StopAsyncIteration
         return change
+
+    def __repr__(self) -> str:
+        return "AsyncWatch()" if callable(self._watch) else f"Async{self._watch!r}"
 
 
 def _check_function(function: Any) -> None:

@@ -238,7 +238,8 @@ class DataStore:
         its caller, nothing is stored, and another caller computes. `None` is a value like others. `ttl` is in seconds
         or a `timedelta`; without it the value stays until it is deleted.
 
-        `key` has at most 1,011 bytes. Raises what `set` raises for the value.
+        `key` has at most 1,011 bytes. Raises what `set` raises for the value, and `InvalidArgumentError` where
+        `function` asks for the key that it computes.
         """
     def cached(
         self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
@@ -325,7 +326,8 @@ class DataStore:
     def namespace(self) -> str:
         """The namespace of this object."""
     def close(self) -> None:
-        """Writes what is gathered in memory and lets go of the store, also for all objects made by `use_namespace`.
+        """Writes what is gathered in memory, releases locks, and lets go of the store, also for all objects made by
+        `use_namespace`.
 
         Later calls raise `InvalidArgumentError`; closing twice does nothing. Happens by itself when the last of
         these objects goes, and when the interpreter exits.
@@ -378,7 +380,7 @@ class DataStore:
     def _start_merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_update(self, key: str, default: Any = None, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_transact(self) -> Call: ...
-    def _start_get_or_compute(self, key: str, *, ttl: float | timedelta | None = None) -> Call: ...
+    def _start_get_or_compute(self, key: str, ttl: float | timedelta | None, task: int) -> Call: ...
     def _start_claim(
         self, prefix: str, ttl: float | timedelta, wait: float | timedelta | None, max_attempts: int | None
     ) -> Call: ...

@@ -59,6 +59,13 @@ def _called(function: Callable[..., _T], args: tuple[Any, ...]) -> tuple[_T, lis
     return function(*args), found_secrets()
 
 
+def begin_in_thread(function: Callable[[], object]) -> None:
+    """Has `function` called in a thread that nobody waits for."""
+    # At exit there are no threads any more, and nothing else will run.
+    with suppress(RuntimeError):
+        _executor().submit(function)
+
+
 async def completed(call: Call, function: Callable[..., Any] | None = None) -> Any:
     """The result of `call`; `function`, a plain or a coroutine function, answers its questions on the event loop.
 
@@ -84,9 +91,8 @@ async def completed(call: Call, function: Callable[..., Any] | None = None) -> A
         return call.result()
     finally:
         if not is_done:
-            # It may have something to release. At exit there are no threads any more, and nothing else will run.
-            with suppress(RuntimeError):
-                _executor().submit(call.cancel)
+            # It may have something to release.
+            begin_in_thread(call.cancel)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:

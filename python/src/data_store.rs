@@ -359,12 +359,13 @@ impl PyDataStore {
         self.opened.store.engine().is_inline()
     }
 
-    /// Writes what is gathered in memory and lets go of the store, also for all objects made by `use_namespace`.
+    /// Writes what is gathered in memory, releases locks, and lets go of the store, also for all objects made by
+    /// `use_namespace`.
     ///
     /// Later calls raise `InvalidArgumentError`; closing twice does nothing. Happens by itself when the last of
     /// these objects goes, and when the interpreter exits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        run(py, || block_on(self.opened.store.close()))
+        run(py, || self.opened.close())
     }
 
     fn __enter__(this: Py<Self>) -> Py<Self> {

@@ -54,6 +54,14 @@ impl Opened {
     }
 }
 
+impl Opened {
+    /// Releases the locks that are held on the store, for which others would wait, and closes it.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        lease::release_all(self);
+        block_on(self.store.close())
+    }
+}
+
 impl Drop for Opened {
     /// Python drops the last handle wherever its garbage is collected: closing writes to disk, which must not stop the
     /// other threads of the interpreter.
@@ -124,9 +132,8 @@ pub(crate) fn after_fork(py: Python<'_>) {
 pub(crate) fn close_all(py: Python<'_>) {
     py.detach(|| {
         wake::stop();
-        lease::release_all();
         for opened in living() {
-            let _ = block_on(opened.store.close());
+            let _ = opened.close();
         }
     });
 }

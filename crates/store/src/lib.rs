@@ -48,6 +48,7 @@ pub mod wire;
 pub use atomic::AppendOptions;
 pub use blocking::block_on;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use compute::ComputeOptions;
 pub use data_store::{DataStore, Identity, SetOptions};
 pub use error::{Error, ErrorKind, LeaseHolder, Result, VersionMismatch};
 pub use feed::Follower;

@@ -9,6 +9,8 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use agent_data_store::{Error, ErrorKind};
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -187,7 +189,7 @@ impl Call {
                 Step::Waits => py.check_signals()?,
                 Step::Asks(Question { arguments, answer }) => {
                     let function = function.ok_or_else(|| invalid_argument(py, "the call has no function to ask"))?;
-                    let result = arguments(py).and_then(|arguments| function.call1(arguments));
+                    let result = arguments(py).and_then(|arguments| function.call1(arguments)).and_then(no_coroutine);
                     if self.pid == std::process::id() {
                         answer(py, result);
                     } else {
@@ -218,6 +220,16 @@ impl Drop for Call {
             std::mem::forget(running);
         }
     }
+}
+
+/// Nobody awaits a coroutine here: what it would do does not happen.
+fn no_coroutine(result: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: it is a live object, and the interpreter lock is held.
+    if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } == 0 {
+        return Ok(result);
+    }
+    result.call_method0("close")?;
+    Err(PyTypeError::new_err("the function is a coroutine function: give a plain one, or use data_store.aio"))
 }
 
 fn finished(py: Python<'_>, result: Result<Finish, Failure>) -> PyResult<Bound<'_, PyAny>> {
