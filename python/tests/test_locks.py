@@ -340,8 +340,8 @@ def test_a_block_that_is_cancelled_at_its_end_leaves_no_lock(
             return lease
 
         lease = asyncio.run(main())
-        wait_until(lambda: not lease.is_held)
-        assert data_store.get("lock:x") is None
+        wait_until(lambda: data_store.get("lock:x") is None)
+        assert not lease.is_held
 
 
 def test_a_lost_lock_ends_a_coroutine_block(data_store: DataStore) -> None:
