@@ -29,7 +29,7 @@ test-rust: ## Units, conformance of every engine, processes, the `ads` program, 
 
 test-python: build ## The package, its types and stubs, the examples, every block of the docs
 	@scripts/prepare python/requirements-build.txt python/requirements-dev.txt
-	cd python && ../$(VENV)/mypy agent_data_store && ../$(VENV)/python -m mypy.stubtest agent_data_store
+	cd python && ../$(VENV)/mypy agent_data_store tests && ../$(VENV)/python -m mypy.stubtest agent_data_store
 	$(VENV)/python -m pytest python examples docs
 
 bench: ## Our engines against the peers; options in BENCH, for instance BENCH=--quick

@@ -1,39 +1,24 @@
 """Advisory lock: one run at a time works on a resource; a holder that dies does not block for ever.
 
-The lock is the record `lock:RESOURCE`. `if_version=0` lets exactly one run create it, `ttl` removes
-it should the holder never do so. Under the lock the run rebuilds a table of contents of several
-records, which two runs at once would mix up.
+By hand one looks whether there is a lock, and if not stores one. Two runs may both look before either
+has stored. And who deletes the lock at the end may delete that of another run, after its own has
+grown old. `lock` takes it atomically, renews it while the block runs and gives back only its own.
 
     ads run examples/advisory_lock.py --input '{"folder": "examples"}'
+    ads run examples/advisory_lock.py --input '{"folder": "examples", "wait_seconds": 10}'
+    ads run examples/advisory_lock.py --input '{"folder": "examples", "by_hand": true}'
+
+Under the lock the run rebuilds a table of contents of several records, which two runs at once would
+mix up. Both forms use the record `lock:RESOURCE` with the agent and the time, so they see each
+other's locks. From the shell, `ads lock RESOURCE -- COMMAND` runs a command under one.
 
 Advisory: it holds back only those who ask for it. It is no protection of the data.
 """
 
-import uuid
-from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from agent_data_store import ConflictError
-
-LEASE_SECONDS = 300
-
-
-def acquire(lock_key: str, holder: dict) -> bool:
-    try:
-        data_store.set(lock_key, holder, ttl=LEASE_SECONDS, if_version=0)
-        return True
-    except ConflictError:
-        return False
-
-
-def release(lock_key: str, holder: dict) -> None:
-    record = data_store.get_record(lock_key)
-    if record is None or record.value != holder:
-        return  # the lease ran out; the lock may be another run's by now
-    # delete() takes no version, so it could remove the lock of a run that took over just now.
-    with suppress(ConflictError):
-        data_store.set(lock_key, holder, ttl=0.001, if_version=record.version)
+from agent_data_store import LeaseHeldError
 
 
 def rebuild(folder: Path) -> dict:
@@ -50,18 +35,29 @@ def rebuild(folder: Path) -> dict:
     return {"generation": generation, "files": len(headings), "removed": len(stale)}
 
 
-async def run(input_dict: dict, tools: dict) -> dict:
-    folder = Path(input_dict["folder"])
-    lock_key = f"lock:{folder.as_posix()}"
-    holder = {
-        "agent": data_store.agent,
-        "acquired_at": datetime.now(timezone.utc).isoformat(),
-        "id": uuid.uuid4().hex,
-    }
-    if not acquire(lock_key, holder):
-        other = data_store.get(lock_key)
-        return {"error": "resource locked", "locked_by": other["agent"] if other else None}
+def rebuild_under_lock_by_hand(folder: Path) -> dict:
+    key = f"lock:{folder.as_posix()}"
+    holder = data_store.get(key)
+    if holder and datetime.now() - datetime.fromisoformat(holder["acquired_at"]) < timedelta(minutes=5):
+        return {"error": "resource locked", "locked_by": holder["agent"]}
+    # Another run may have looked just now, and taken it too.
+    data_store.set(key, {"agent": data_store.agent, "acquired_at": datetime.now().isoformat()})
     try:
         return {"result": rebuild(folder)}
     finally:
-        release(lock_key, holder)
+        data_store.delete(key)
+
+
+def rebuild_under_lock(folder: Path, wait_seconds: float) -> dict:
+    try:
+        with data_store.lock(folder.as_posix(), wait=wait_seconds):
+            return {"result": rebuild(folder)}
+    except LeaseHeldError as error:
+        return {"error": "resource locked", "locked_by": error.holder}
+
+
+async def run(input_dict: dict, tools: dict) -> dict:
+    folder = Path(input_dict["folder"])
+    if input_dict.get("by_hand"):
+        return rebuild_under_lock_by_hand(folder)
+    return rebuild_under_lock(folder, input_dict.get("wait_seconds", 0))

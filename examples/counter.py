@@ -1,25 +1,26 @@
 """Running counter: count across runs, also when several runs count at the same time.
 
-Reading a number and writing it back plus one loses counts when two runs read the same number.
-`if_version` makes the second of two such writes fail instead, and the loop then reads again.
+By hand one reads the number, adds one and writes it back. Two runs that read the same number then
+store the same next one: a count is lost, and nothing tells. `increment` is one atomic call.
 
     ads run examples/counter.py --input '{"counter": "visits"}'
+    ads run examples/counter.py --input '{"counter": "visits", "by_hand": true}'
+
+Both work on the same record, so agents may change over one by one.
 """
 
-from agent_data_store import ConflictError
+
+def count_by_hand(key: str) -> int:
+    number = data_store.get(key, default=0)
+    number += 1
+    data_store.set(key, number)  # what another run has stored since the get is lost
+    return number
 
 
-def count_one(key: str) -> int:
-    while True:
-        record = data_store.get_record(key)
-        number = record.value + 1 if record else 1
-        try:
-            # Version 0 stands for "there is no such record".
-            data_store.set(key, number, if_version=record.version if record else 0)
-            return number
-        except ConflictError:
-            continue  # another run wrote in between
+def count(key: str) -> int:
+    return data_store.increment(key)
 
 
 async def run(input_dict: dict, tools: dict) -> dict:
-    return {"run_number": count_one(input_dict.get("counter", "runs"))}
+    key = input_dict.get("counter", "runs")
+    return {"run_number": count_by_hand(key) if input_dict.get("by_hand") else count(key)}

@@ -1,11 +1,15 @@
 """State machine: a job that moves one step in each run and never takes a step twice.
 
-The job makes a manifest of a folder: scan, hash, verify, complete. Each step starts from what the
-step before has stored. `if_version` lets only one of two concurrent runs record a step; the other
-one is told, and its work on that step is dropped.
+By hand one reads the job, takes the next step and writes the job back. Of two runs at once both take
+the step, and the slower one may put the job back by one. With `if_version` a step is stored only on
+the state from which it was taken; the other run is told, and its work on that step is dropped.
 
     ads run examples/state_machine.py --input '{"job": "m1", "folder": "examples", "action": "advance"}'
     ads run examples/state_machine.py --input '{"job": "m1", "action": "status"}'
+    ads run examples/state_machine.py --input '{"job": "m2", "folder": "docs", "action": "advance", "by_hand": true}'
+
+The job makes a manifest of a folder: scan, hash, verify, complete. Each step starts from what the
+step before has stored.
 """
 
 import hashlib
@@ -34,25 +38,41 @@ def execute(step: str, done: dict, folder: str):
     return {"files": len(done["hash"]["result"]), **done["verify"]["result"]}
 
 
-async def run(input_dict: dict, tools: dict) -> dict:
-    key = f"job:{input_dict['job']}"
-    record = data_store.get_record(key)
-    state = record.value if record else NEW
-    if input_dict.get("action", "status") == "status" or state["status"] == "completed":
+def advanced(state: dict, folder: str) -> dict:
+    if state["status"] == "completed":
         return state
-
     step = STEPS[len(state["completed"])]
-    result = execute(step, state["completed"], input_dict["folder"])
+    result = execute(step, state["completed"], folder)
     entry = {"result": result, "at": datetime.now(timezone.utc).isoformat()}
     last = step == STEPS[-1]
-    state = {
+    return {
         "status": "completed" if last else "in_progress",
         "current_step": step,
         "completed": {**state["completed"], step: entry},
         "result": result if last else None,
     }
+
+
+def advance_by_hand(key: str, folder: str) -> dict:
+    state = advanced(data_store.get(key, default=NEW), folder)
+    data_store.set(key, state)  # what another run has stored since the get is lost
+    return state
+
+
+def advance(key: str, folder: str) -> dict:
+    record = data_store.get_record(key)
+    state = advanced(record.value if record else NEW, folder)
     try:
+        # Version 0 stands for "there is no such record".
         data_store.set(key, state, if_version=record.version if record else 0)
     except ConflictError:
-        return {"error": "another run advanced this job", "job": input_dict["job"]}
+        return {"error": "another run advanced this job"}
     return state
+
+
+async def run(input_dict: dict, tools: dict) -> dict:
+    key = f"job:{input_dict['job']}"
+    if input_dict.get("action", "status") == "status":
+        return data_store.get(key, default=NEW)
+    step = advance_by_hand if input_dict.get("by_hand") else advance
+    return step(key, input_dict["folder"])

@@ -24,6 +24,7 @@ from agent_data_store._errors import (
     NotSerializableError,
     PermissionDeniedError,
     QuotaExceededError,
+    SecretsWarning,
     TooLargeError,
     UnavailableError,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "PermissionDeniedError",
     "QuotaExceededError",
     "Record",
+    "SecretsWarning",
     "TaskSummary",
     "TooLargeError",
     "Transaction",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent_data_store._aio_blocks import AsyncBuildingBlocks
 from agent_data_store._threads import in_thread as _in_thread
@@ -75,9 +75,11 @@ class AsyncDataStore(AsyncBuildingBlocks):
         """The user's namespaces that start with `prefix` and hold a live record, sorted by code point."""
         return await _in_thread(self._sync.list_namespaces, prefix)
 
-    def use_namespace(self, namespace: str) -> AsyncDataStore:
+    def use_namespace(
+        self, namespace: str, *, secrets: Literal["allow", "warn", "refuse"] | None = None
+    ) -> AsyncDataStore:
         """The same store, user and agent in another namespace; this object is unchanged."""
-        return AsyncDataStore(self._sync.use_namespace(namespace))
+        return AsyncDataStore(self._sync.use_namespace(namespace, secrets=secrets))
 
     async def get_all(self) -> dict[str, Any]:
         """All records of the namespace as `{key: value}`, sorted by key; one consistent snapshot."""
@@ -124,7 +126,7 @@ class AsyncDataStore(AsyncBuildingBlocks):
         return await _in_thread(self._sync.namespaces)
 
     async def close(self) -> None:
-        """Writes what is gathered in memory and lets go of the store, also for all other objects on it."""
+        """Writes what is gathered in memory, releases locks, and lets go of the store, also for all objects on it."""
         await _in_thread(self._sync.close)
 
     async def __aenter__(self) -> AsyncDataStore:

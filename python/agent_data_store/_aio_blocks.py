@@ -7,11 +7,11 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from agent_data_store._errors import InvalidArgumentError
-from agent_data_store._threads import completed, in_thread
+from agent_data_store._threads import begin_in_thread, completed, in_thread
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -104,22 +104,27 @@ class AsyncBuildingBlocks:
         """Has the record under `key` expire `ttl` from now, in seconds or as a `timedelta`, or never for `None`."""
         return await in_thread(self._sync.expire, key, ttl)
 
+    @overload
     async def get_or_compute(
-        self,
-        key: str,
-        function: Callable[[], Awaitable[_T] | _T],
-        *,
-        ttl: float | timedelta | None = None,
-    ) -> _T:
+        self, key: str, function: Callable[[], Awaitable[_T]], *, ttl: float | timedelta | None = None
+    ) -> _T: ...
+
+    @overload
+    async def get_or_compute(
+        self, key: str, function: Callable[[], _T], *, ttl: float | timedelta | None = None
+    ) -> _T: ...
+
+    async def get_or_compute(
+        self, key: str, function: Callable[[], Any], *, ttl: float | timedelta | None = None
+    ) -> Any:
         """The value under `key`; where there is none, what `function`, plain or a coroutine function, returns."""
         # A hit costs as much as in `get`.
         if self._sync._is_inline and callable(function):
             hit = self._sync.get(key, _MISSING)
             if hit is not _MISSING:
-                return hit  # type: ignore[no-any-return]
+                return hit
         _check_function(function)
-        value: _T = await completed(self._sync._start_get_or_compute(key, ttl=ttl), function)
-        return value
+        return await completed(self._sync._start_get_or_compute(key, ttl, _task_number()), function)
 
     def cached(
         self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
@@ -194,7 +199,10 @@ class AsyncBuildingBlocks:
         _check_function(function)
 
         def body(transaction: Transaction) -> Awaitable[_T]:
-            return function(AsyncTransaction(transaction))
+            result = function(AsyncTransaction(transaction))
+            if not inspect.isawaitable(result):
+                raise TypeError("the function is no coroutine function: give one, as the verbs of the transaction are")
+            return result
 
         result: _T = await completed(self._sync._start_transact(), body)
         return result
@@ -276,6 +284,9 @@ class AsyncTransaction:
         """The namespace of this object."""
         return self._sync.namespace
 
+    def __repr__(self) -> str:
+        return f"Async{self._sync!r}"
+
     async def _read(self, function: Callable[[], _T]) -> _T:
         """What is written is kept back: only reading may need a thread."""
         if self._sync._is_inline:
@@ -355,7 +366,10 @@ class AsyncLease:
         return self._take().__await__()
 
     async def __aenter__(self) -> AsyncLease:
-        return await self._take() if self._lease is None else self
+        if self._lease is None:
+            await self._take()
+        self._taken().__enter__()
+        return self
 
     async def __aexit__(
         self,
@@ -365,6 +379,10 @@ class AsyncLease:
     ) -> None:
         try:
             await self.release()
+        except asyncio.CancelledError:
+            # Whoever still has this object would otherwise hold the lock.
+            begin_in_thread(self._taken().release)
+            raise
         except Exception:
             # What the block has raised says more; the lease ends by itself.
             if exception is None:
@@ -424,6 +442,7 @@ class AsyncClaim:
         await completed(self._sync._start_renew(ttl))
 
     async def __aenter__(self) -> AsyncClaim:
+        self._sync.__enter__()
         return self
 
     async def __aexit__(
@@ -478,12 +497,15 @@ class AsyncWatch:
         call = self._watch._start_next()
         try:
             change: Change | None = await completed(call)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self._left = call
             raise
         if change is None:
             raise StopAsyncIteration
         return change
+
+    def __repr__(self) -> str:
+        return "AsyncWatch()" if callable(self._watch) else f"Async{self._watch!r}"
 
 
 def _check_function(function: Any) -> None:

@@ -81,7 +81,12 @@ def _print_failure(error: Exception, files: list[Path | None]) -> None:
         known = [base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"]
         if known[0] != "Exception":
             last = last.replace(":", f" ({known[0]}):", 1)
-    sys.stderr.write("".join([*before, last]))
+    text = "".join([*before, last])
+    if _native.holds_secret(text):
+        # A line of the agent's own code, most likely.
+        hidden = "    (a line that holds what looks like a credential)\n"
+        text = "".join(hidden if _native.holds_secret(line) else line for line in text.splitlines(keepends=True))
+    sys.stderr.write(text)
 
 
 def _print_result(text: str) -> int:

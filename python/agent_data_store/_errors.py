@@ -1,4 +1,4 @@
-"""The exceptions of the package, all below `DataStoreError`."""
+"""The exceptions of the package, all below `DataStoreError`, and its warning."""
 
 from __future__ import annotations
 
@@ -78,6 +78,10 @@ class CorruptStoreError(DataStoreError):
     """The stored data is damaged, or the file is not a store of this version."""
 
 
-for _class in (DataStoreError, *DataStoreError.__subclasses__()):
+class SecretsWarning(UserWarning):
+    """Something that looks like a credential was stored; the message names the place and the kind, never the value."""
+
+
+for _class in (DataStoreError, *DataStoreError.__subclasses__(), SecretsWarning):
     # Tracebacks show the name under which it is caught.
     _class.__module__ = "agent_data_store"

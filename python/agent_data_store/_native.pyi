@@ -1,7 +1,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, final
+from typing import Any, Literal, ParamSpec, TypeVar, final
 
 from agent_data_store._aio import AsyncDataStore
 from agent_data_store._model import Change, NamespaceStats, Record, TaskSummary
@@ -20,7 +20,10 @@ __all__ = [
     "before_fork",
     "close_all",
     "connect",
+    "found_secrets",
     "from_json",
+    "holds_secret",
+    "keep_found_secrets",
     "run_program",
     "to_json",
 ]
@@ -77,10 +80,15 @@ class DataStore:
         """All keys that start with `prefix`, sorted by code point; never cut short."""
     def list_namespaces(self, prefix: str | None = None) -> list[str]:
         """The user's namespaces that start with `prefix` and hold a live record, sorted by code point."""
-    def use_namespace(self, namespace: str) -> DataStore:
+    def use_namespace(self, namespace: str, *, secrets: Literal["allow", "warn", "refuse"] | None = None) -> DataStore:
         """The same store, user and agent in another namespace; this object is unchanged.
 
         A namespace is 1 to 512 bytes of UTF-8 without NUL. It needs no creating: it exists while it holds a record.
+
+        `secrets`: what becomes of a write that seems to hold a credential, such as an API key. `"allow"` stores it,
+        `"warn"` stores it and issues a `SecretsWarning`, `"refuse"` raises `InvalidArgumentError`. Left out, it stays
+        as with this object; the first one has the policy in the URL of the store, `?secrets=…`, else `"warn"`. It
+        holds for what is written with the new object, and those that are made from it.
         """
     def get_all(self) -> dict[str, Any]:
         """All records of the namespace as `{key: value}`, sorted by key; one consistent snapshot.
@@ -230,7 +238,8 @@ class DataStore:
         its caller, nothing is stored, and another caller computes. `None` is a value like others. `ttl` is in seconds
         or a `timedelta`; without it the value stays until it is deleted.
 
-        `key` has at most 1,011 bytes. Raises what `set` raises for the value.
+        `key` has at most 1,011 bytes. Raises what `set` raises for the value, and `InvalidArgumentError` where
+        `function` asks for the key that it computes.
         """
     def cached(
         self, *, ttl: float | timedelta | None = None, key: Callable[..., str] | str | None = None
@@ -317,7 +326,8 @@ class DataStore:
     def namespace(self) -> str:
         """The namespace of this object."""
     def close(self) -> None:
-        """Writes what is gathered in memory and lets go of the store, also for all objects made by `use_namespace`.
+        """Writes what is gathered in memory, releases locks, and lets go of the store, also for all objects made by
+        `use_namespace`.
 
         Later calls raise `InvalidArgumentError`; closing twice does nothing. Happens by itself when the last of
         these objects goes, and when the interpreter exits.
@@ -370,7 +380,7 @@ class DataStore:
     def _start_merge(self, key: str, patch: Any, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_update(self, key: str, default: Any = None, *, ttl: float | timedelta | None = None) -> Call: ...
     def _start_transact(self) -> Call: ...
-    def _start_get_or_compute(self, key: str, *, ttl: float | timedelta | None = None) -> Call: ...
+    def _start_get_or_compute(self, key: str, ttl: float | timedelta | None, task: int) -> Call: ...
     def _start_claim(
         self, prefix: str, ttl: float | timedelta, wait: float | timedelta | None, max_attempts: int | None
     ) -> Call: ...
@@ -615,10 +625,11 @@ def connect(
     """Opens a store and returns an agent's view of it.
 
     `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be
-    lost) or `memory:`; left out, the environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data
-    folder. `user`, `agent` and `namespace` that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and
-    `_NAMESPACE`, else they are "default", "unknown" and "default". `user` and `agent` are 1 to 256 bytes of
-    UTF-8 without NUL. `token` is for a server; a store in a file or in memory takes none.
+    lost) or `memory:`, either with `?secrets=allow`, `warn` or `refuse` (see `DataStore.use_namespace`); left out, the
+    environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data folder. `user`, `agent` and `namespace`
+    that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are "default", "unknown"
+    and "default". `user` and `agent` are 1 to 256 bytes of UTF-8 without NUL. `token` is for a server; a store in a
+    file or in memory takes none.
 
     The result is a context manager that closes the store. Raises `InvalidArgumentError` for a URL or a name
     that cannot be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version, and
@@ -633,6 +644,15 @@ def to_json(value: Any, what: str = "value") -> str:
 
 def from_json(text: str) -> Any:
     """The object that JSON text describes, as `get` returns it."""
+
+def keep_found_secrets() -> None:
+    """Has what is found on this thread wait for `found_secrets`."""
+
+def found_secrets() -> list[str]:
+    """The messages of what was found on this thread and not warned of yet."""
+
+def holds_secret(text: str) -> bool:
+    """Whether `text` holds what looks like a credential."""
 
 def before_fork() -> None: ...
 def after_fork() -> None: ...

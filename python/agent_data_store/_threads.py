@@ -12,6 +12,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent_data_store._native import found_secrets, keep_found_secrets
+
 if TYPE_CHECKING:
     from agent_data_store._native import Call
 
@@ -38,13 +40,30 @@ def _executor() -> ThreadPoolExecutor:
     global _threads
     with _lock:
         if _threads is None:
-            _threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="agent-data-store")
+            _threads = ThreadPoolExecutor(_MOST_THREADS, "agent-data-store", keep_found_secrets)
         return _threads
 
 
 async def in_thread(function: Callable[..., _T], *args: Any) -> _T:
     """Calls `function` in a thread."""
-    return await asyncio.get_running_loop().run_in_executor(_executor(), function, *args)
+    result, found = await asyncio.get_running_loop().run_in_executor(_executor(), _called, function, args)
+    if found:
+        # Here the line that awaits is on the stack.
+        from agent_data_store._warnings import warn
+
+        warn(found)
+    return result
+
+
+def _called(function: Callable[..., _T], args: tuple[Any, ...]) -> tuple[_T, list[str]]:
+    return function(*args), found_secrets()
+
+
+def begin_in_thread(function: Callable[[], object]) -> None:
+    """Has `function` called in a thread that nobody waits for."""
+    # At exit there are no threads any more, and nothing else will run.
+    with suppress(RuntimeError):
+        _executor().submit(function)
 
 
 async def completed(call: Call, function: Callable[..., Any] | None = None) -> Any:
@@ -72,9 +91,8 @@ async def completed(call: Call, function: Callable[..., Any] | None = None) -> A
         return call.result()
     finally:
         if not is_done:
-            # It may have something to release. At exit there are no threads any more, and nothing else will run.
-            with suppress(RuntimeError):
-                _executor().submit(call.cancel)
+            # It may have something to release.
+            begin_in_thread(call.cancel)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, woken: asyncio.Event) -> None:

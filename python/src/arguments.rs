@@ -74,15 +74,22 @@ fn stretch(what: &str, value: &Bound<'_, PyAny>) -> PyResult<Stretch> {
 
 /// A time to live.
 pub(crate) fn ttl(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
-    let Some(value) = value else { return Ok(None) };
+    let remedies = ["give seconds above 0, or delete the key", "leave it out for a record that stays"];
+    value.map(|value| checked_ttl(value, remedies)).transpose()
+}
+
+/// How long a lock or a claim is held.
+pub(crate) fn lease_ttl(value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    checked_ttl(value, ["give seconds above 0", "give how long others may have to wait for one that has died"])
+}
+
+fn checked_ttl(value: &Bound<'_, PyAny>, [not_positive, endless]: [&str; 2]) -> PyResult<Duration> {
     let message = match stretch("ttl", value)? {
-        Stretch::Finite(ttl) if !ttl.is_zero() => return Ok(Some(ttl)),
-        Stretch::Finite(_) | Stretch::Negative => "ttl is not positive: give seconds above 0, or delete the key",
-        Stretch::Endless | Stretch::Undefined => {
-            "ttl is not a finite number of seconds: leave it out for a record that stays"
-        }
+        Stretch::Finite(ttl) if !ttl.is_zero() => return Ok(ttl),
+        Stretch::Finite(_) | Stretch::Negative => format!("ttl is not positive: {not_positive}"),
+        Stretch::Endless | Stretch::Undefined => format!("ttl is not a finite number of seconds: {endless}"),
     };
-    Err(invalid_argument(value.py(), message))
+    Err(invalid_argument(value.py(), &message))
 }
 
 /// How long to wait at most; `None` for as long as it takes.
@@ -95,6 +102,24 @@ pub(crate) fn wait(what: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Dur
             value.py(),
             &format!("{what} is not a number of seconds from 0 on: give one, or None for no limit"),
         )),
+    }
+}
+
+/// An argument that may be left out; given as `None`, it is `None`.
+#[derive(Default)]
+pub(crate) struct Given<'py>(Option<Bound<'py, PyAny>>);
+
+impl<'py> Given<'py> {
+    pub(crate) fn get(&self) -> Option<&Bound<'py, PyAny>> {
+        self.0.as_ref()
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Given<'py> {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(value.to_owned())))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::errors::{invalid_argument, raise, refused};
 use crate::fork::{self, Opened};
 use crate::items::Items;
 use crate::records;
-use crate::{arguments, bulk};
+use crate::{arguments, bulk, secrets};
 
 /// A user's records in one namespace, as one agent reads and writes them.
 ///
@@ -51,7 +51,12 @@ impl PreparedWrite {
 
 /// Runs `work` without the interpreter lock.
 pub(crate) fn run<T: Send>(py: Python<'_>, work: impl FnOnce() -> Result<T> + Send) -> PyResult<T> {
-    py.detach(work).map_err(|error| raise(py, &error))
+    let result = py.detach(work).map_err(|error| {
+        secrets::forget();
+        raise(py, &error)
+    })?;
+    secrets::warn(py)?;
+    Ok(result)
 }
 
 impl PyDataStore {
@@ -212,10 +217,22 @@ impl PyDataStore {
     /// The same store, user and agent in another namespace; this object is unchanged.
     ///
     /// A namespace is 1 to 512 bytes of UTF-8 without NUL. It needs no creating: it exists while it holds a record.
-    fn use_namespace(&self, py: Python<'_>, namespace: &Bound<'_, PyAny>) -> PyResult<Self> {
+    ///
+    /// `secrets`: what becomes of a write that seems to hold a credential, such as an API key. `"allow"` stores it,
+    /// `"warn"` stores it and issues a `SecretsWarning`, `"refuse"` raises `InvalidArgumentError`. Left out, it stays
+    /// as with this object; the first one has the policy in the URL of the store, `?secrets=…`, else `"warn"`. It
+    /// holds for what is written with the new object, and those that are made from it.
+    #[pyo3(signature = (namespace, *, secrets = None))]
+    fn use_namespace(
+        &self,
+        py: Python<'_>,
+        namespace: &Bound<'_, PyAny>,
+        secrets: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
         let namespace = arguments::text("namespace", namespace)?;
+        let secrets = secrets::policy(secrets)?.unwrap_or_else(|| self.view.secrets_policy());
         let view = run(py, || self.view.use_namespace(namespace))?;
-        Ok(Self::new(view, Arc::clone(&self.opened)))
+        Ok(Self::new(view.with_secrets_policy(secrets), Arc::clone(&self.opened)))
     }
 
     /// All records of the namespace as `{key: value}`, sorted by key; one consistent snapshot.
@@ -342,12 +359,13 @@ impl PyDataStore {
         self.opened.store.engine().is_inline()
     }
 
-    /// Writes what is gathered in memory and lets go of the store, also for all objects made by `use_namespace`.
+    /// Writes what is gathered in memory, releases locks, and lets go of the store, also for all objects made by
+    /// `use_namespace`.
     ///
     /// Later calls raise `InvalidArgumentError`; closing twice does nothing. Happens by itself when the last of
     /// these objects goes, and when the interpreter exits.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        run(py, || block_on(self.opened.store.close()))
+        run(py, || self.opened.close())
     }
 
     fn __enter__(this: Py<Self>) -> Py<Self> {
@@ -376,10 +394,11 @@ impl PyDataStore {
 /// Opens a store and returns an agent's view of it.
 ///
 /// `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be
-/// lost) or `memory:`; left out, the environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data
-/// folder. `user`, `agent` and `namespace` that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and
-/// `_NAMESPACE`, else they are "default", "unknown" and "default". `user` and `agent` are 1 to 256 bytes of
-/// UTF-8 without NUL. `token` is for a server; a store in a file or in memory takes none.
+/// lost) or `memory:`, either with `?secrets=allow`, `warn` or `refuse` (see `DataStore.use_namespace`); left out, the
+/// environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data folder. `user`, `agent` and `namespace`
+/// that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are "default", "unknown"
+/// and "default". `user` and `agent` are 1 to 256 bytes of UTF-8 without NUL. `token` is for a server; a store in a
+/// file or in memory takes none.
 ///
 /// The result is a context manager that closes the store. Raises `InvalidArgumentError` for a URL or a name
 /// that cannot be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version, and

@@ -9,6 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 
 use crate::blocks::{lease, wake};
+use crate::secrets;
 
 /// A store that Python holds; the last handle closes it.
 pub(crate) struct Opened {
@@ -43,11 +44,21 @@ impl Opened {
             return Err(Error::new(ErrorKind::Unavailable, "the process is forking: open the store before or after"));
         }
         let _no_fork = FORKING.read().unwrap_or_else(PoisonError::into_inner);
-        let opened = Arc::new(Self { store: block_on(Store::open(url, Options::default()))? });
+        let mut options = Options::default();
+        options.warnings = Some(Arc::new(secrets::Found));
+        let opened = Arc::new(Self { store: block_on(Store::open(url, options))? });
         let mut all = all_opened();
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&opened));
         Ok(opened)
+    }
+}
+
+impl Opened {
+    /// Releases the locks that are held on the store, for which others would wait, and closes it.
+    pub(crate) fn close(self: &Arc<Self>) -> Result<()> {
+        lease::release_all(self);
+        block_on(self.store.close())
     }
 }
 
@@ -121,9 +132,8 @@ pub(crate) fn after_fork(py: Python<'_>) {
 pub(crate) fn close_all(py: Python<'_>) {
     py.detach(|| {
         wake::stop();
-        lease::release_all();
         for opened in living() {
-            let _ = block_on(opened.store.close());
+            let _ = opened.close();
         }
     });
 }

@@ -13,6 +13,7 @@ mod items;
 mod records;
 mod refusal;
 mod scan;
+mod secrets;
 
 /// The native half of `agent_data_store`; its names are private, use those of the package.
 // The conversions read containers in place, which is sound only while no other thread runs Python code.
@@ -37,6 +38,8 @@ mod _native {
     use crate::data_store::{PreparedWrite, PyDataStore, connect};
     #[pymodule_export]
     use crate::items::Items;
+    #[pymodule_export]
+    use crate::secrets::{found_secrets, holds_secret, keep_found_secrets};
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

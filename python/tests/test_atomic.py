@@ -25,14 +25,22 @@ def test_increment(data_store: DataStore) -> None:
 
 @pytest.mark.parametrize("by", ["1", None, True, [1]])
 def test_only_numbers_can_be_added(data_store: DataStore, by: Any) -> None:
-    if by is None:
-        data_store.set("n", "text")
-        with pytest.raises(InvalidArgumentError, match="not a number"):
-            data_store.increment("n")
-    else:
-        with pytest.raises(TypeError, match=r"by is .*, not int or float"):
-            data_store.increment("n", by)
-        assert data_store.get("n") is None
+    with pytest.raises(TypeError, match=r"by is .*, not int or float"):
+        data_store.increment("n", by)
+    assert data_store.get("n") is None
+    data_store.set("n", "text")
+    with pytest.raises(InvalidArgumentError, match="not a number"):
+        data_store.increment("n")
+
+
+@pytest.mark.parametrize("by", [float("nan"), float("inf")])
+def test_only_finite_numbers_can_be_added(data_store: DataStore, by: float) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"by at \$ is"):
+        data_store.increment("n", by)
+    data_store.set("n", 1e308)
+    with pytest.raises(InvalidArgumentError, match="outside the range"):
+        data_store.increment("n", 1e308)
+    assert data_store.get("n") == 1e308
 
 
 def test_append_and_extend(data_store: DataStore) -> None:
@@ -67,8 +75,11 @@ def test_a_list_of_the_newest_items(data_store: DataStore) -> None:
 def test_what_is_no_list_is_not_taken_apart(data_store: DataStore, items: Any) -> None:
     with pytest.raises(TypeError, match=r"items is .*: give a list"):
         data_store.extend("l", items)
-    with pytest.raises(TypeError, match="not iterable"):
+    with pytest.raises(TypeError, match="items is int, which is not iterable"):
         data_store.extend("l", 5)  # type: ignore[arg-type]
+    with pytest.raises(ZeroDivisionError):
+        data_store.extend("l", (1 // number for number in (1, 0)))
+    assert data_store.list_keys() == []
 
 
 def test_items_that_json_cannot_hold(data_store: DataStore) -> None:

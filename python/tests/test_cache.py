@@ -75,6 +75,36 @@ def test_what_the_function_raises_is_passed_on_and_nothing_kept(data_store: Data
     assert data_store.get_or_compute("key", Counting(1)) == 1
 
 
+def test_a_function_cannot_ask_for_what_it_computes(data_store: DataStore) -> None:
+    @data_store.cached(key="factorial")
+    def factorial(n: int) -> int:
+        return 1 if n == 0 else n * factorial(n - 1)
+
+    assert factorial(5) == 120
+    with pytest.raises(InvalidArgumentError, match='key "a" is being computed by this very caller') as raised:
+        data_store.get_or_compute("a", lambda: data_store.get_or_compute("a", Counting(1)))
+    assert raised.value.key == "a"
+
+    async def main() -> None:
+        async def recursive() -> int:
+            return await data_store.aio.get_or_compute("a", Counting(1))
+
+        with pytest.raises(InvalidArgumentError, match="its function cannot ask for it"):
+            await data_store.aio.get_or_compute("a", recursive)
+
+    asyncio.run(main())
+    assert data_store.get_or_compute("a", Counting(2)) == 2
+
+
+def test_a_coroutine_function_is_for_aio(data_store: DataStore) -> None:
+    async def compute() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match=r"the function is a coroutine function: .* use data_store\.aio"):
+        _ = data_store.get_or_compute("key", compute)
+    assert data_store.list_keys() == []
+
+
 def test_one_of_many_threads_computes(data_store: DataStore) -> None:
     calls = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import WaitUntil
-from helpers import interrupted_while_waiting, process
+from helpers import in_processes, interrupted_while_waiting, process
 from test_fork import in_child
 
 from agent_data_store import Change, DataStore, InvalidArgumentError, connect
@@ -74,6 +75,43 @@ def test_waiting_has_an_end(data_store: DataStore) -> None:
         data_store.wait_for("key", since_version=-1)
 
 
+def test_a_predicate_that_nobody_awaits_is_refused(data_store: DataStore) -> None:
+    async def reject(value: object) -> bool:
+        return False
+
+    data_store.set("key", 1)
+    with pytest.raises(TypeError, match=r"the function is a coroutine function: .* use data_store\.aio"):
+        data_store.wait_for("key", predicate=reject)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_signal_handler_may_end_the_wait(data_store: DataStore, error: type[BaseException]) -> None:
+    def end(*_: object) -> None:
+        raise error("by signal")
+
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with pytest.raises(error, match="by signal"):
+            data_store.wait_for("key")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert data_store.get("key") is None
+
+
+def test_a_thread_that_waits_does_not_hold_up_the_exit(file_url: str) -> None:
+    code = """
+import threading
+from agent_data_store import connect
+data_store = connect(sys.argv[1])
+for wait in (data_store.wait_for, data_store.use_namespace("n").wait_for):
+    threading.Thread(target=wait, args=("never",), daemon=True).start()
+next(data_store.watch(timeout=0.05), None)
+print("bye")
+"""
+    assert in_processes(1, code, file_url) == ["bye\n"]
+
+
 def test_an_interrupt_ends_the_wait(data_store: DataStore) -> None:
     interrupted_while_waiting(lambda: data_store.wait_for("key"))
     interrupted_while_waiting(lambda: next(data_store.watch()))
@@ -122,9 +160,9 @@ def test_changes(data_store: DataStore, wait_until: WaitUntil) -> None:
     for arguments in ({"limit": 0}, {"since": -1}):
         with pytest.raises(InvalidArgumentError):
             data_store.changes(**arguments)
-    for bad in ({"limit": "1"}, {"since": 1.5}):
+    for bad in ({"limit": "1"}, {"since": 1.5}, {"since": None}, {"limit": None}):
         with pytest.raises(TypeError, match="not int"):
-            data_store.changes(**bad)  # type: ignore[arg-type]
+            data_store.changes(**bad)
 
 
 def test_an_expiry_is_a_change(file_store: DataStore) -> None:
@@ -139,6 +177,7 @@ def test_a_watch_sees_its_part(data_store: DataStore) -> None:
     assert list(watch) == []
     data_store.set_many({"a:1": 1, "b": 1, "a:2": 1})
     data_store.use_namespace("other").set("a:3", 1)
+    assert repr(watch) == f"Watch(namespace='default', prefix='a:', position={watch.position})"
     first = next(watch)
     assert first.key == "a:1" and watch.position == first.version
     assert [change.key for change in watch] == ["a:2"]
@@ -227,6 +266,7 @@ def test_as_coroutines(data_store: DataStore) -> None:
 
         watch = aio.watch("a:", timeout=60)
         begin = watch.position
+        assert repr(watch) == f"AsyncWatch(namespace='default', prefix='a:', position={begin})"
         await aio.set_many({"a:1": 1, "b": 1, "a:2": 2})
         seen = [(await watch.__anext__()).key, (await watch.__anext__()).key]
         assert seen == ["a:1", "a:2"]

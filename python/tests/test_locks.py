@@ -11,11 +11,11 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from conftest import WaitUntil
+from conftest import Blocked, WaitUntil
 from helpers import in_processes, interrupted_while_waiting, process, together
 from test_fork import in_child
 
-from agent_data_store import DataStore, InvalidArgumentError, LeaseHeldError, LeaseLostError, connect
+from agent_data_store import AsyncLease, DataStore, InvalidArgumentError, LeaseHeldError, LeaseLostError, connect
 
 
 def elsewhere(work: Callable[[], Any]) -> Any:
@@ -72,6 +72,47 @@ def test_it_is_not_reentrant(data_store: DataStore) -> None:
                 data_store.lock("x", wait=wait)
 
 
+def test_one_lease_is_for_one_block(data_store: DataStore) -> None:
+    lease = data_store.lock("x")
+    with lease:
+        with pytest.raises(InvalidArgumentError, match="was released, or is in use by a block"), lease:
+            raise AssertionError("the inner block would have released the lock of the outer one")
+        assert lease.is_held
+    # A block that began now would not be protected.
+    with pytest.raises(InvalidArgumentError, match="was released, or is in use by a block"), lease:
+        raise AssertionError
+    released = data_store.lock("x")
+    released.release()
+    with pytest.raises(InvalidArgumentError), released:
+        raise AssertionError
+
+    async def main() -> None:
+        async with data_store.aio.lock("x") as lease:
+            with pytest.raises(InvalidArgumentError):
+                async with lease:
+                    raise AssertionError
+            assert lease.is_held
+        with pytest.raises(InvalidArgumentError):
+            async with lease:
+                raise AssertionError
+        taken = await data_store.aio.lock("x")
+        async with taken:
+            assert taken.is_held
+
+    asyncio.run(main())
+    assert data_store.list_keys() == []
+
+
+def test_closing_the_store_releases(file_store: DataStore, file_url: str) -> None:
+    with connect(file_url, user="alice", agent="other") as other:
+        lease = other.use_namespace("default").lock("x")
+        mine = file_store.lock("y")
+    assert not lease.is_held and mine.is_held
+    lease.release()
+    assert file_store.list_keys() == ["lock:y"]
+    mine.release()
+
+
 def test_waiting_for_a_lock(data_store: DataStore) -> None:
     order = []
     waiting = threading.Event()
@@ -116,6 +157,14 @@ def test_the_arguments_are_checked(data_store: DataStore, ttl: Any) -> None:
         data_store.lock("x", wait=-1)
     with pytest.raises(TypeError, match="wait is str"):
         data_store.lock("x", wait="long")  # type: ignore[arg-type]
+    # None is for ever elsewhere, which no lock may be.
+    with pytest.raises(TypeError, match="ttl is NoneType"):
+        data_store.lock("x", None)  # type: ignore[arg-type]
+    for endless in (float("inf"), float("nan"), 10**400):
+        with pytest.raises(InvalidArgumentError, match="ttl is not a finite number of seconds: give how long others"):
+            data_store.lock("x", endless)
+    with data_store.lock("x", timedelta.max, wait=float("inf")) as lease:
+        assert lease.is_held
     with pytest.raises(TypeError, match="resource is int, not str"):
         data_store.lock(5)  # type: ignore[arg-type]
 
@@ -258,6 +307,41 @@ def test_a_coroutine_that_is_cancelled_leaves_no_lock(data_store: DataStore, wai
 
     asyncio.run(main())
     wait_until(lambda: data_store.list_keys() == [])
+
+
+def test_a_block_that_is_cancelled_at_its_end_leaves_no_lock(
+    file_url: str, blocked: Blocked, wait_until: WaitUntil
+) -> None:
+    with connect(file_url, user="alice") as data_store:
+
+        async def main() -> AsyncLease:
+            lease = data_store.aio.lock("x")
+            ending = asyncio.Event()
+
+            async def work() -> None:
+                async with lease:
+                    await ending.wait()
+
+            task = asyncio.create_task(work())
+            while not lease.is_held:
+                await asyncio.sleep(0.001)
+            with blocked():
+                # All threads are busy, so that the release is still to come when the task is cancelled.
+                writes = [asyncio.create_task(data_store.aio.set(str(number), number)) for number in range(200)]
+                await asyncio.sleep(0)
+                ending.set()
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert lease.is_held
+            await asyncio.gather(*writes)
+            return lease
+
+        lease = asyncio.run(main())
+        wait_until(lambda: data_store.get("lock:x") is None)
+        assert not lease.is_held
 
 
 def test_a_lost_lock_ends_a_coroutine_block(data_store: DataStore) -> None:

@@ -112,6 +112,44 @@ def test_the_end_of_a_block(data_store: DataStore) -> None:
     assert data_store.tasks("job:").failed == [FailedTask("job:4", 1, "my words")]
 
 
+def test_one_claim_is_for_one_block(data_store: DataStore) -> None:
+    data_store.set_many({"job:1": 1, "job:2": 2})
+    claim = claimed(data_store)
+    with claim:
+        with pytest.raises(InvalidArgumentError, match="was ended, or is in use by a block"), claim:
+            raise AssertionError("the inner block would have completed the task of the outer one")
+        assert counts(data_store) == (1, 1, 0, 0)
+    # Somebody else may have the task by now.
+    with pytest.raises(InvalidArgumentError, match="was ended, or is in use by a block"), claim:
+        raise AssertionError
+
+    async def main() -> None:
+        claim = await data_store.aio.claim("job:", 60)
+        assert claim is not None
+        async with claim:
+            pass
+        with pytest.raises(InvalidArgumentError):
+            async with claim:
+                raise AssertionError
+
+    asyncio.run(main())
+    assert counts(data_store) == (0, 0, 2, 0)
+
+
+def test_threads_end_a_claim_once(data_store: DataStore) -> None:
+    data_store.set("job:1", 1)
+    claim = claimed(data_store)
+
+    def end(number: int) -> bool:
+        try:
+            claim.complete(number)
+        except InvalidArgumentError:
+            return False
+        return True
+
+    assert sum(together(8, end)) == 1 and counts(data_store) == (0, 0, 1, 0)
+
+
 def test_a_claim_that_was_taken_over_is_lost(data_store: DataStore) -> None:
     data_store.set("job:1", 1)
     claim = data_store.claim("job:", 0.001)
@@ -137,7 +175,9 @@ def test_arguments(data_store: DataStore) -> None:
     data_store.set("job:1", 1)
     with pytest.raises(InvalidArgumentError, match="ttl is not positive"):
         data_store.claim("job:", 0)
-    with pytest.raises(TypeError, match="ttl is None"):
+    with pytest.raises(InvalidArgumentError, match="ttl is not a finite number of seconds: give how long others"):
+        data_store.claim("job:", float("inf"))
+    with pytest.raises(TypeError, match="ttl is NoneType"):
         data_store.claim("job:", None)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="max_attempts is not positive"):
         data_store.claim("job:", 1, max_attempts=0)

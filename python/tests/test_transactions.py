@@ -90,6 +90,63 @@ def test_it_is_used_in_a_block_and_once(data_store: DataStore) -> None:
     assert data_store.get("a") == 1
 
 
+def test_only_aio_awaits(data_store: DataStore) -> None:
+    async def body(tx: Transaction) -> None:
+        tx.set("a", 1)
+
+    with pytest.raises(TypeError, match="the function is a coroutine function"):
+        _ = data_store.transact(body)
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match="the function is no coroutine function"):
+            await data_store.aio.transact(lambda tx: None)  # type: ignore[arg-type,return-value]
+        assert await data_store.aio.transact(lambda tx: tx.increment("n")) == 1
+
+    asyncio.run(main())
+    assert data_store.get_all() == {"n": 1}
+    assert repr(data_store.transaction()) == "Transaction(namespace='default')"
+    assert repr(data_store.aio.transaction()) == "AsyncTransaction(namespace='default')"
+
+
+def test_one_transaction_in_another_is_another_one(data_store: DataStore) -> None:
+    with data_store.transaction() as outer:
+        outer.set("a", 1)
+        with data_store.transaction() as inner:
+            assert inner.get("a") is None
+            inner.set("b", 2)
+        assert data_store.get_all() == {"b": 2}
+    assert data_store.get_all() == {"a": 1, "b": 2}
+    with pytest.raises(ConflictError), data_store.transaction() as outer:
+        outer.increment("a")
+        data_store.transact(lambda inner: inner.increment("a"))
+    assert data_store.get("a") == 2
+
+
+def test_a_block_may_be_left_in_any_way(data_store: DataStore) -> None:
+    def leave() -> str:
+        with data_store.transaction() as tx:
+            tx.set("a", 1)
+            return "returned"
+
+    assert leave() == "returned" and data_store.get("a") == 1
+    for error in (KeyboardInterrupt, SystemExit, GeneratorExit):
+        with pytest.raises(error), data_store.transaction() as tx:
+            tx.set("a", 2)
+            raise error
+    # What was refused was not kept back; the rest was.
+    with data_store.transaction() as tx:
+        tx.set("b", 1)
+        with pytest.raises(NotSerializableError):
+            tx.set("c", object())
+    assert data_store.get_all() == {"a": 1, "b": 1}
+
+
+def test_threads_share_a_transaction(data_store: DataStore) -> None:
+    with data_store.transaction() as tx:
+        together(8, lambda number: [tx.increment("n") for _ in range(10)])
+    assert data_store.get("n") == 80
+
+
 def test_transact_runs_again_after_a_conflict(data_store: DataStore) -> None:
     attempts: list[Transaction] = []
 

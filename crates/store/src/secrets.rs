@@ -181,7 +181,7 @@ fn found(address: &Address, part: &'static str, json: &Json) -> impl Iterator<It
 }
 
 /// Whether a text, JSON or not, holds a likely credential.
-pub(crate) fn holds_secret(text: &str) -> bool {
+pub fn holds_secret(text: &str) -> bool {
     findings(text).next().is_some()
 }
 

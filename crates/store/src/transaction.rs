@@ -35,6 +35,10 @@ pub struct Transaction {
 struct State {
     /// The versions seen, 0 for none.
     reads: IndexMap<Address, Seen>,
+    /// A position of the change feed at which all of `reads` held, and when the first of them expires, which the feed may
+    /// say later. As long as neither has come they hold, and need not be looked at one by one.
+    as_of: Option<Version>,
+    expires_first: Option<Timestamp>,
     /// What is to be written, in order, and what that makes of each key.
     writes: Vec<Write>,
     written: HashMap<Address, Option<Seen>>,
@@ -198,7 +202,7 @@ impl Transaction {
     /// The record as of this transaction; remembered, so that the commit can tell whether it has changed.
     async fn see(&self, key: &str) -> Result<Seen> {
         let address = self.view.checked_address(key)?;
-        let before: Vec<(Address, Version)> = {
+        let as_of = {
             let state = self.open_state()?;
             if let Some(written) = state.written.get(&address) {
                 return Ok(written.clone().unwrap_or_default());
@@ -206,25 +210,49 @@ impl Transaction {
             if let Some(seen) = state.reads.get(&address) {
                 return Ok(seen.clone());
             }
-            state.reads.iter().map(|(address, seen)| (address.clone(), seen.version)).collect()
+            state.as_of
         };
+        if as_of.is_none() {
+            let position = self.view.position().await?;
+            self.open_state()?.as_of.get_or_insert(position);
+        }
         let row = self.view.read_rows(std::slice::from_ref(&address), View::Value).await?.pop().flatten();
         let seen = row.map_or_else(Seen::default, |row| Seen {
             version: row.version,
             value: row.value,
             expires_at: row.expires_at,
         });
-        // What was read before and is unchanged now was so at the moment between, at which the new key was read: all
-        // reads show one state.
-        self.check_unchanged(&before).await?;
-        self.open_state()?.reads.insert(address, seen.clone());
+        {
+            let mut state = self.open_state()?;
+            state.expires_first = [state.expires_first, seen.expires_at].into_iter().flatten().min();
+            state.reads.insert(address, seen.clone());
+        }
+        self.check_reads().await?;
         Ok(seen)
     }
 
-    async fn check_unchanged(&self, before: &[(Address, Version)]) -> Result<()> {
-        if before.is_empty() {
-            return Ok(());
+    /// Makes sure that all reads show one state: what was read before and is unchanged now was so at the moment between, at
+    /// which the last key was read.
+    async fn check_reads(&self) -> Result<()> {
+        let position = self.view.position().await?;
+        let now = self.view.now();
+        let reads: Vec<(Address, Version)> = {
+            let state = self.open_state()?;
+            if state.as_of == Some(position) && state.expires_first.is_none_or(|at| now < at) {
+                return Ok(());
+            }
+            state.reads.iter().map(|(address, seen)| (address.clone(), seen.version)).collect()
+        };
+        self.check_unchanged(&reads).await?;
+        let mut state = self.open_state()?;
+        // Another thread of the transaction may have read on.
+        if state.reads.len() == reads.len() {
+            state.as_of = Some(position);
         }
+        Ok(())
+    }
+
+    async fn check_unchanged(&self, before: &[(Address, Version)]) -> Result<()> {
         let addresses: Vec<Address> = before.iter().map(|(address, _)| address.clone()).collect();
         let rows = self.view.read_rows(&addresses, View::Version).await?;
         for ((address, expected), row) in before.iter().zip(rows) {

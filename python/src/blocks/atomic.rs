@@ -5,7 +5,7 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::arguments;
+use crate::arguments::{self, Given};
 use crate::blocks::call::{self, Asking, Call, Caller, PyCall, finish};
 use crate::blocks::options;
 use crate::data_store::{PyDataStore, run};
@@ -99,17 +99,17 @@ impl PyDataStore {
     /// one. `ttl`: how long the record lives from now on, in seconds or as a `timedelta`; without it, its expiry stays.
     ///
     /// Raises `InvalidArgumentError` where the stored value is not a number or the sum is too large for a float.
-    #[pyo3(signature = (key, by = None, *, ttl = None), text_signature = "($self, key, by=1, *, ttl=None)")]
+    #[pyo3(signature = (key, by = Given::default(), *, ttl = None), text_signature = "($self, key, by=1, *, ttl=None)")]
     fn increment<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-        by: Option<&Bound<'py, PyAny>>,
+        by: Given<'py>,
         ttl: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let key = arguments::text("key", key)?;
         let ttl = arguments::ttl(ttl)?;
-        let by = options::amount(&self.view, key, by)?;
+        let by = options::amount(&self.view, key, by.get())?;
         let sum = run(py, || block_on(self.view.increment(key, by, ttl)))?;
         stored_value(py, key, &sum)
     }

@@ -9,12 +9,15 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use agent_data_store::{Error, ErrorKind};
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::blocks::wake::Wakeup;
 use crate::errors::{invalid_argument, is_conflict, raise};
 use crate::fork::{self, Opened};
+use crate::secrets;
 
 /// How long a thread that waits leaves signals, such as Ctrl-C, unnoticed.
 const SIGNALS_EVERY: Duration = Duration::from_millis(100);
@@ -182,11 +185,11 @@ impl Call {
         let waker = Waker::from(Arc::new(Parked(std::thread::current())));
         loop {
             match py.detach(|| self.advance_or_wait(&waker)) {
-                Step::Done(result) => return result.map_err(|failure| failure.into_exception(py))?(py),
+                Step::Done(result) => return finished(py, result),
                 Step::Waits => py.check_signals()?,
                 Step::Asks(Question { arguments, answer }) => {
                     let function = function.ok_or_else(|| invalid_argument(py, "the call has no function to ask"))?;
-                    let result = arguments(py).and_then(|arguments| function.call1(arguments));
+                    let result = arguments(py).and_then(|arguments| function.call1(arguments)).and_then(no_coroutine);
                     if self.pid == std::process::id() {
                         answer(py, result);
                     } else {
@@ -217,6 +220,25 @@ impl Drop for Call {
             std::mem::forget(running);
         }
     }
+}
+
+/// Nobody awaits a coroutine here: what it would do does not happen.
+fn no_coroutine(result: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: it is a live object, and the interpreter lock is held.
+    if unsafe { ffi::PyCoro_CheckExact(result.as_ptr()) } == 0 {
+        return Ok(result);
+    }
+    result.call_method0("close")?;
+    Err(PyTypeError::new_err("the function is a coroutine function: give a plain one, or use data_store.aio"))
+}
+
+fn finished(py: Python<'_>, result: Result<Finish, Failure>) -> PyResult<Bound<'_, PyAny>> {
+    let finish = result.map_err(|failure| {
+        secrets::forget();
+        failure.into_exception(py)
+    })?;
+    secrets::warn(py)?;
+    finish(py)
 }
 
 /// Wakes a thread that waits.
@@ -288,7 +310,7 @@ impl PyCall {
     fn result<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let result = py.detach(|| lock(&self.0).result.take());
         let result = result.ok_or_else(|| invalid_argument(py, "the call was ended before it was done"))?;
-        result.map_err(|failure| failure.into_exception(py))?(py)
+        finished(py, result)
     }
 
     /// Ends the call, and releases what it holds.

@@ -1,12 +1,13 @@
 //! A cache in which one caller computes and the others wait for it.
 
-use agent_data_store::{Json, block_on};
+use agent_data_store::{ComputeOptions, Json, block_on};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::arguments;
 use crate::blocks::call::{self, Asking, Call, Caller, PyCall, finish};
+use crate::blocks::lease::owner;
 use crate::blocks::options;
 use crate::data_store::{PyDataStore, run};
 use crate::errors::raise;
@@ -14,9 +15,9 @@ use crate::fork;
 use crate::records::stored_value;
 
 impl PyDataStore {
-    fn compute_call(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<Call> {
+    fn compute_call(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>, owner: u64) -> PyResult<Call> {
         let key = arguments::text("key", key)?.to_owned();
-        let ttl = arguments::ttl(ttl)?;
+        let options = ComputeOptions { ttl: arguments::ttl(ttl)?, owner: Some(owner) };
         let (view, caller) = (self.view.clone(), Caller::default());
         let (asking, place) = (caller.clone(), (view.clone(), key.clone()));
         let compute = move || -> Asking<Json> {
@@ -26,7 +27,7 @@ impl PyDataStore {
             })
         };
         Ok(Call::new(&self.opened, &caller, async move {
-            let value = view.get_or_compute(&key, ttl, compute).await?;
+            let value = view.get_or_compute(&key, options, compute).await?;
             Ok(finish(move |py| stored_value(py, &key, &value)))
         }))
     }
@@ -41,7 +42,8 @@ impl PyDataStore {
     /// its caller, nothing is stored, and another caller computes. `None` is a value like others. `ttl` is in seconds
     /// or a `timedelta`; without it the value stays until it is deleted.
     ///
-    /// `key` has at most 1,011 bytes. Raises what `set` raises for the value.
+    /// `key` has at most 1,011 bytes. Raises what `set` raises for the value, and `InvalidArgumentError` where
+    /// `function` asks for the key that it computes.
     #[pyo3(signature = (key, function, *, ttl = None))]
     fn get_or_compute<'py>(
         &self,
@@ -62,12 +64,17 @@ impl PyDataStore {
         if let Some(value) = hit? {
             return stored_value(py, name, &value);
         }
-        self.compute_call(key, ttl)?.complete(py, Some(function))
+        self.compute_call(key, ttl, owner(None))?.complete(py, Some(function))
     }
 
-    #[pyo3(signature = (key, *, ttl = None))]
-    fn _start_get_or_compute(&self, key: &Bound<'_, PyAny>, ttl: Option<&Bound<'_, PyAny>>) -> PyResult<PyCall> {
-        self.compute_call(key, ttl).map(PyCall::from)
+    #[pyo3(signature = (key, ttl, task))]
+    fn _start_get_or_compute(
+        &self,
+        key: &Bound<'_, PyAny>,
+        ttl: Option<&Bound<'_, PyAny>>,
+        task: u32,
+    ) -> PyResult<PyCall> {
+        self.compute_call(key, ttl, owner(Some(task))).map(PyCall::from)
     }
 
     /// A decorator that keeps the results of a function, or a coroutine function, as `get_or_compute` does.

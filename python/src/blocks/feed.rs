@@ -10,9 +10,9 @@ use agent_data_store::{DataStore, Error, ErrorKind, Follower, Json, Result, bloc
 use pyo3::exceptions::{PyTimeoutError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyInt, PyTuple, PyType};
+use pyo3::types::{PyBool, PyInt, PyString, PyTuple, PyType};
 
-use crate::arguments::{self, type_name};
+use crate::arguments::{self, Given, type_name};
 use crate::blocks::call::{self, Call, Caller, Failure, PyCall, finish, lock};
 use crate::data_store::{PyDataStore, run};
 use crate::errors::invalid_argument;
@@ -113,16 +113,12 @@ impl PyDataStore {
     /// is the beginning. At least the newest 100,000 changes are kept.
     ///
     /// Raises `InvalidArgumentError` for a position so old that changes after it are no longer kept.
-    #[pyo3(signature = (since = None, limit = None), text_signature = "($self, since=0, limit=1000)")]
-    fn changes<'py>(
-        &self,
-        py: Python<'py>,
-        since: Option<&Bound<'py, PyAny>>,
-        limit: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let since = since.map_or(Ok(0), |since| position("since", since))?;
-        let limit = arguments::positive("limit", limit)?.unwrap_or(1_000);
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    #[pyo3(signature = (since = Given::default(), limit = Given::default()), text_signature = "($self, since=0, limit=1000)")]
+    fn changes<'py>(&self, py: Python<'py>, since: Given<'py>, limit: Given<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let since = since.get().map_or(Ok(0), |since| position("since", since))?;
+        // One beyond all numbers is as good as none.
+        let limit = limit.get().map_or(Ok(Some(1_000)), |limit| arguments::positive("limit", Some(limit)))?;
+        let limit = limit.and_then(|limit| limit.try_into().ok()).unwrap_or(usize::MAX);
         let changes = run(py, || block_on(self.view.changes(since, limit)))?;
         changes.changes.iter().map(|found| change(py, found)).collect()
     }
@@ -248,6 +244,12 @@ impl Watch {
 
     fn _start_next(&self) -> PyCall {
         self.next_call().into()
+    }
+
+    fn __repr__<'py>(&self, py: Python<'py>) -> PyResult<String> {
+        let shown = |text: &str| PyString::new(py, text).repr().map(|repr| repr.to_string());
+        let (namespace, prefix) = (shown(self.view.namespace())?, shown(&self.shared.prefix)?);
+        Ok(format!("Watch(namespace={namespace}, prefix={prefix}, position={})", self.position()))
     }
 }
 

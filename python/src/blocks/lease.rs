@@ -1,7 +1,7 @@
 //! Locks.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -10,9 +10,10 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
-use crate::arguments::{self, Wait};
+use crate::arguments::{self, Given, Wait};
 use crate::blocks::call::{Call, Caller, PyCall, finish, lock};
 use crate::data_store::PyDataStore;
+use crate::errors::{invalid_argument, raise};
 use crate::fork::{self, Opened};
 
 /// A held lock, from `DataStore.lock`; as a context manager it is released at the end of the block.
@@ -24,6 +25,7 @@ pub(crate) struct PyLease {
     slot: Arc<Slot>,
     resource: String,
     token: u64,
+    entered: AtomicBool,
     opened: Arc<Opened>,
 }
 
@@ -31,14 +33,16 @@ pub(crate) struct PyLease {
 pub(crate) struct Slot {
     lease: Mutex<Option<Lease>>,
     pid: u32,
+    opened: Weak<Opened>,
 }
 
-/// Those that may have to be released when the interpreter exits.
+/// Those that may have to be released when their store is closed, or when the interpreter exits.
 static HELD: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
 
 impl Slot {
-    fn new(lease: Lease) -> Arc<Self> {
-        let slot = Arc::new(Self { lease: Mutex::new(Some(lease)), pid: std::process::id() });
+    fn new(lease: Lease, opened: &Arc<Opened>) -> Arc<Self> {
+        let opened = Arc::downgrade(opened);
+        let slot = Arc::new(Self { lease: Mutex::new(Some(lease)), pid: std::process::id(), opened });
         let mut held = lock(&HELD);
         held.retain(|other| other.strong_count() > 0);
         held.push(Arc::downgrade(&slot));
@@ -79,17 +83,17 @@ pub(crate) fn hold_still() -> Still {
     Still(lock(&HELD))
 }
 
-/// Releases every lock that this process still holds.
-pub(crate) fn release_all() {
-    let held = std::mem::take(&mut *lock(&HELD));
-    for slot in held.iter().filter_map(Weak::upgrade).filter(|slot| slot.is_ours()) {
+/// Releases every lock that this process still holds on `opened`.
+pub(crate) fn release_all(opened: &Arc<Opened>) {
+    let held: Vec<_> = lock(&HELD).iter().filter_map(Weak::upgrade).collect();
+    for slot in held.iter().filter(|slot| slot.is_ours() && std::ptr::eq(slot.opened.as_ptr(), Arc::as_ptr(opened))) {
         drop(lock(&slot.lease).take());
     }
 }
 
-/// Who asks for a lock, within this process: this thread, or the task with this number. The process is part of it, because
+/// Who asks for a lock or computes, within this process: this thread, or the task with this number. The process is part of it, because
 /// a fork has what its parent had.
-fn owner(task: Option<u32>) -> u64 {
+pub(crate) fn owner(task: Option<u32>) -> u64 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const TASK: u32 = 1 << 31;
     thread_local! {
@@ -100,21 +104,16 @@ fn owner(task: Option<u32>) -> u64 {
 }
 
 impl PyDataStore {
-    fn lock_call(
-        &self,
-        resource: &Bound<'_, PyAny>,
-        ttl: Option<&Bound<'_, PyAny>>,
-        wait: Wait,
-        owner: u64,
-    ) -> PyResult<Call> {
+    fn lock_call(&self, resource: &Bound<'_, PyAny>, ttl: &Given<'_>, wait: Wait, owner: u64) -> PyResult<Call> {
         let resource = arguments::text("resource", resource)?.to_owned();
         let defaults = LockOptions::default();
-        let ttl = arguments::ttl(ttl)?.unwrap_or(defaults.ttl);
+        let ttl = ttl.get().map_or(Ok(defaults.ttl), arguments::lease_ttl)?;
         let options = LockOptions { ttl, wait: wait.0, owner: Some(owner), ..defaults };
         let (view, opened) = (self.view.clone(), Arc::clone(&self.opened));
         Ok(Call::new(&self.opened, &Caller::default(), async move {
             let lease = view.lock(&resource, options).await?;
-            let lease = PyLease { token: lease.token(), slot: Slot::new(lease), resource, opened };
+            let (token, slot) = (lease.token(), Slot::new(lease, &opened));
+            let lease = PyLease { slot, resource, token, entered: AtomicBool::new(false), opened };
             Ok(finish(move |py| lease.into_bound_py_any(py)))
         }))
     }
@@ -136,27 +135,21 @@ impl PyDataStore {
     /// `aio`: this task), because locks are not re-entrant. The end of the block raises `LeaseLostError` where the
     /// lock was lost meanwhile, unless the block itself raises.
     #[pyo3(
-        signature = (resource, ttl = None, wait = Wait(Duration::ZERO)),
+        signature = (resource, ttl = Given::default(), wait = Wait(Duration::ZERO)),
         text_signature = "($self, resource, ttl=300, wait=0)"
     )]
     fn lock<'py>(
         &self,
         py: Python<'py>,
         resource: &Bound<'py, PyAny>,
-        ttl: Option<&Bound<'py, PyAny>>,
+        ttl: Given<'py>,
         wait: Wait,
     ) -> PyResult<Bound<'py, PyAny>> {
-        self.lock_call(resource, ttl, wait, owner(None))?.complete(py, None)
+        self.lock_call(resource, &ttl, wait, owner(None))?.complete(py, None)
     }
 
-    fn _start_lock(
-        &self,
-        resource: &Bound<'_, PyAny>,
-        ttl: Option<&Bound<'_, PyAny>>,
-        wait: Wait,
-        task: u32,
-    ) -> PyResult<PyCall> {
-        self.lock_call(resource, ttl, wait, owner(Some(task))).map(PyCall::from)
+    fn _start_lock(&self, resource: &Bound<'_, PyAny>, ttl: Given<'_>, wait: Wait, task: u32) -> PyResult<PyCall> {
+        self.lock_call(resource, &ttl, wait, owner(Some(task))).map(PyCall::from)
     }
 }
 
@@ -234,8 +227,15 @@ impl PyLease {
         self.release_call().into()
     }
 
-    fn __enter__(this: Py<Self>) -> Py<Self> {
-        this
+    fn __enter__(this: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
+        let lease = this.get();
+        lease.slot.check_ours(&lease.resource).map_err(|error| raise(py, &error))?;
+        let is_over = py.detach(|| lock(&lease.slot.lease).is_none());
+        if lease.entered.swap(true, Ordering::Relaxed) || is_over {
+            let message = format!("the lock {:?} was released, or is in use by a block: take it anew", lease.resource);
+            return Err(invalid_argument(py, &message));
+        }
+        Ok(this)
     }
 
     #[pyo3(signature = (exception_type, exception, traceback, /))]

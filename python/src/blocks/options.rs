@@ -47,6 +47,9 @@ pub(crate) fn items(view: &DataStore, key: &str, items: &Bound<'_, PyAny>) -> Py
     if is_one_thing || items.is_instance_of::<PyDict>() {
         return Err(PyTypeError::new_err(format!("items is {}: give a list of items", type_name(items))));
     }
+    if items.try_iter().is_err() {
+        return Err(PyTypeError::new_err(format!("items is {}, which is not iterable: give a list", type_name(items))));
+    }
     let list = items.py().get_type::<PyList>().call1((items,))?;
     value(view, "extend", key, "items", &list)
 }

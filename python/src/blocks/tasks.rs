@@ -1,12 +1,13 @@
 //! Work that many share.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agent_data_store::{
     Claim, ClaimOptions, ClaimedTask, DataStore, Error, ErrorKind, FailedTask, Result, TaskSummary, block_on,
 };
-use pyo3::exceptions::{PyBaseException, PyException, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyException};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyString, PyType};
@@ -15,6 +16,7 @@ use crate::arguments::{self, Wait};
 use crate::blocks::call::{Call, Caller, PyCall, finish, lock};
 use crate::blocks::options;
 use crate::data_store::{PyDataStore, run};
+use crate::errors::{invalid_argument, raise};
 use crate::fork::{self, Opened};
 use crate::records::{moment, optional_moment, stored_value};
 
@@ -39,6 +41,7 @@ pub(crate) struct PyClaim {
     key: String,
     attempt: u64,
     last_error: Option<String>,
+    entered: AtomicBool,
     pid: u32,
     view: DataStore,
     opened: Arc<Opened>,
@@ -72,6 +75,7 @@ impl PyClaim {
                 attempt: claim.attempt(),
                 last_error: claim.last_error().map(ToOwned::to_owned),
                 state: Arc::new(Mutex::new(State { claim, is_ended: false })),
+                entered: AtomicBool::new(false),
                 pid: std::process::id(),
                 view,
                 opened,
@@ -83,10 +87,7 @@ impl PyClaim {
     fn call(&self, work: impl FnOnce(&mut Claim) -> Result<bool> + Send + 'static) -> Call {
         let (state, key, pid) = (Arc::clone(&self.state), self.key.clone(), self.pid);
         Call::new(&self.opened, &Caller::default(), async move {
-            if pid != std::process::id() {
-                let message = format!("task {key:?} was claimed by the process before its fork: claim one here");
-                return Err(Error::new(ErrorKind::LeaseLost, message).into());
-            }
+            check_ours(pid, &key)?;
             let mut state = lock(&state);
             if state.is_ended {
                 let message = format!("the claim on task {key:?} was ended before: claim another one");
@@ -139,6 +140,14 @@ impl PyClaim {
     }
 }
 
+fn check_ours(pid: u32, key: &str) -> Result<()> {
+    if pid == std::process::id() {
+        return Ok(());
+    }
+    let message = format!("task {key:?} was claimed by the process before its fork: claim one here");
+    Err(Error::new(ErrorKind::LeaseLost, message))
+}
+
 /// What is kept of an exception, or text as it is.
 fn error_text(error: &Bound<'_, PyAny>) -> PyResult<String> {
     if error.is_instance_of::<PyBaseException>() {
@@ -166,7 +175,7 @@ impl PyDataStore {
     ) -> PyResult<Call> {
         let prefix = arguments::text("prefix", prefix)?.to_owned();
         let max_attempts = arguments::positive("max_attempts", max_attempts)?;
-        let options = ClaimOptions { wait: wait.0, max_attempts, ..ClaimOptions::new(claim_ttl(ttl)?) };
+        let options = ClaimOptions { wait: wait.0, max_attempts, ..ClaimOptions::new(arguments::lease_ttl(ttl)?) };
         let (view, opened) = (self.view.clone(), Arc::clone(&self.opened));
         Ok(Call::new(&self.opened, &Caller::default(), async move {
             let mut claim = Received(view.claim(&prefix, options).await?);
@@ -176,13 +185,6 @@ impl PyDataStore {
             }))
         }))
     }
-}
-
-fn claim_ttl(ttl: &Bound<'_, PyAny>) -> PyResult<Duration> {
-    let ttl = (!ttl.is_none()).then_some(ttl);
-    // The positional argument must be given, so that `None` can only be meant.
-    arguments::ttl(ttl)?
-        .ok_or_else(|| PyTypeError::new_err("ttl is None: give seconds (int or float) or a datetime.timedelta"))
 }
 
 #[pymethods]
@@ -301,11 +303,11 @@ impl PyClaim {
 
     /// Keeps the task for another `ttl` from now, in seconds or as a `timedelta`.
     fn renew(&self, py: Python<'_>, ttl: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.renew_call(claim_ttl(ttl)?).complete(py, None).map(drop)
+        self.renew_call(arguments::lease_ttl(ttl)?).complete(py, None).map(drop)
     }
 
     fn _start_renew(&self, ttl: &Bound<'_, PyAny>) -> PyResult<PyCall> {
-        Ok(self.renew_call(claim_ttl(ttl)?).into())
+        Ok(self.renew_call(arguments::lease_ttl(ttl)?).into())
     }
 
     /// The end of a block, or `None` where the block has ended the claim itself.
@@ -313,8 +315,15 @@ impl PyClaim {
         Ok(self.exit_call(py, exception)?.map(PyCall::from))
     }
 
-    fn __enter__(this: Py<Self>) -> Py<Self> {
-        this
+    fn __enter__(this: Py<Self>, py: Python<'_>) -> PyResult<Py<Self>> {
+        let claim = this.get();
+        check_ours(claim.pid, &claim.key).map_err(|error| raise(py, &error))?;
+        let is_over = py.detach(|| lock(&claim.state).is_ended);
+        if claim.entered.swap(true, Ordering::Relaxed) || is_over {
+            let message = format!("the claim on task {:?} was ended, or is in use by a block: claim anew", claim.key);
+            return Err(invalid_argument(py, &message));
+        }
+        Ok(this)
     }
 
     #[pyo3(signature = (exception_type, exception, traceback, /))]

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent_data_store::{Transaction, block_on};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyString, PyTuple};
 
-use crate::arguments;
+use crate::arguments::{self, Given};
 use crate::blocks::call::{self, Asking, Call, Caller, Failure, PyCall, finish};
 use crate::blocks::options;
 use crate::data_store::{PyDataStore, run, set_arguments};
@@ -130,18 +130,18 @@ impl PyTransaction {
     }
 
     /// As `DataStore.increment`, when the transaction is committed.
-    #[pyo3(signature = (key, by = None, *, ttl = None), text_signature = "($self, key, by=1, *, ttl=None)")]
+    #[pyo3(signature = (key, by = Given::default(), *, ttl = None), text_signature = "($self, key, by=1, *, ttl=None)")]
     fn increment<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-        by: Option<&Bound<'py, PyAny>>,
+        by: Given<'py>,
         ttl: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let key = arguments::text("key", key)?;
         let ttl = arguments::ttl(ttl)?;
         let transaction = self.entered(py)?;
-        let by = options::amount(transaction.data_store(), key, by)?;
+        let by = options::amount(transaction.data_store(), key, by.get())?;
         let sum = run(py, || block_on(transaction.increment(key, by, ttl)))?;
         stored_value(py, key, &sum)
     }
@@ -216,6 +216,10 @@ impl PyTransaction {
     #[getter]
     fn _is_inline(&self) -> bool {
         self.opened.store.engine().is_inline()
+    }
+
+    fn __repr__<'py>(&self, py: Python<'py>) -> PyResult<String> {
+        Ok(format!("Transaction(namespace={})", PyString::new(py, self.namespace()).repr()?))
     }
 
     fn _begin(&self, py: Python<'_>) -> PyResult<()> {
