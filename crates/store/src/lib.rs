@@ -27,6 +27,7 @@ mod json_check;
 mod lease;
 mod number;
 mod open;
+mod rows;
 mod secrets;
 mod secrets_place;
 mod store;

@@ -282,7 +282,7 @@ impl<'a> Rows<'a> {
                 return Ok(None);
             }
             let range = Range { prefix: self.prefix, after: self.last.as_deref() };
-            let page = self.view.read_page(range, View::Record, PAGE).await?;
+            let page = self.view.scan(range, View::Record, PAGE).await?;
             self.last = page.rows.last().map(|row| row.key.clone());
             self.more = page.more;
             self.read = page.rows.into_iter();
