@@ -1,0 +1,69 @@
+//! Where a request points: names in its path and options in its query.
+//!
+//! A namespace is one segment of the path, a key is all the rest, and both are percent-decoded only after the path has been
+//! split, so a name may hold any character, `/` included.
+
+use agent_data_store::{Error, ErrorKind};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
+
+use crate::error::Failure;
+
+/// The namespace in a path.
+#[derive(Debug)]
+pub(crate) struct Namespace(pub(crate) String);
+
+/// A record in a path.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) namespace: String,
+    pub(crate) key: String,
+}
+
+/// The options in a query; unknown ones are refused.
+#[derive(Debug)]
+pub(crate) struct Choices<T>(pub(crate) T);
+
+impl<S: Send + Sync> FromRequestParts<S> for Namespace {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(namespace) = Path::<String>::from_request_parts(parts, state).await.map_err(refused)?;
+        Ok(Self(namespace))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Record {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path((namespace, key)) =
+            Path::<(String, String)>::from_request_parts(parts, state).await.map_err(refused)?;
+        Ok(Self { namespace, key })
+    }
+}
+
+fn refused(_: PathRejection) -> Failure {
+    Failure::invalid("the path is not UTF-8 after percent-decoding: encode names as UTF-8")
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Choices<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let query = parts.uri.query().unwrap_or_default();
+        // What reads the query would replace what is not UTF-8.
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(Failure::invalid("the query is not UTF-8 after percent-decoding: encode names as UTF-8"));
+        }
+        let Query(choices) = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
+            let reason =
+                std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
+            Error::new(ErrorKind::InvalidArgument, format!("the query is not understood: {reason}"))
+        })?;
+        Ok(Self(choices))
+    }
+}
