@@ -66,6 +66,6 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
                 .ok_or_else(|| Failure::invalid("lastAt is not a time: write 2026-01-31T12:00:00.000000Z"))?,
         })
     });
-    caller.reader_of_all()?.record_access(accesses.collect::<Result<_>>()?).await?;
+    caller.worker_for_all()?.record_access(accesses.collect::<Result<_>>()?).await?;
     Ok(no_content())
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 
 use super::connection::{Role, connect};
-use crate::error::Result;
+use super::failure::Result;
 
 /// Log pages from which it is worth moving them.
 const BEGIN_AT_PAGES: i32 = 1_000;

@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Durability;
-use crate::error::Result;
+use super::failure::Result;
 
 /// How long a writer waits for other processes before it gives up.
 pub(super) const BUSY_DEADLINE: Duration = Duration::from_secs(30);
