@@ -197,19 +197,17 @@ impl DataStore {
     pub async fn get_many<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<(Box<str>, Json)>> {
         let traced = self.trace("get_many", "");
         let result = async {
-            self.store.check_open()?;
             self.store.limits.check_batch(keys.len())?;
             let mut seen = std::collections::HashSet::with_capacity(keys.len());
             let mut addresses = Vec::with_capacity(keys.len());
             for key in keys.iter().map(AsRef::as_ref) {
-                check_key(key)?;
                 if seen.insert(key) {
                     addresses.push(self.address(key));
                 }
             }
-            let rows = self.store.engine.read(&self.identity.user, &addresses, View::Value).await?;
+            let rows = self.read_rows(&addresses, View::Value).await?;
             let values: Vec<_> = rows.into_iter().flatten().filter_map(Self::key_and_value).collect();
-            self.count_reads(&values);
+            self.count_reads(values.iter().map(|(key, _)| &**key));
             Ok(values)
         };
         traced.end(result.await, |values| Seen::count(values.len()))
@@ -234,12 +232,9 @@ impl DataStore {
     pub async fn records(&self, range: Range<'_>, page: PageSize) -> Result<Page<Record>> {
         let traced = self.trace("records", range.prefix);
         let result = async {
-            self.store.check_open()?;
             let rows = self.scan(range, View::Record, page).await?;
             let records: Vec<_> = rows.rows.into_iter().filter_map(|row| self.record(row)).collect();
-            if let Some(reads) = &self.reads {
-                reads.record(records.iter().map(|record| &*record.key), self.store.clock.now());
-            }
+            self.count_reads(records.iter().map(|record| &*record.key));
             Ok(Page { rows: records, more: rows.more })
         };
         traced.end(result.await, |page| Seen::count(page.rows.len()))
@@ -249,7 +244,6 @@ impl DataStore {
     pub async fn list_keys(&self, prefix: &str) -> Result<Vec<Box<str>>> {
         let traced = self.trace("list_keys", prefix);
         let result = async {
-            self.store.check_open()?;
             let range = Range { prefix, after: None };
             let page = self.scan(range, View::Key, PageSize::ALL).await?;
             Ok(page.rows.into_iter().map(|row| row.key).collect::<Vec<_>>())
@@ -280,11 +274,7 @@ impl DataStore {
     /// Statistics of the user's namespaces that hold a live record, in code point order.
     pub async fn namespaces(&self) -> Result<Vec<NamespaceStats>> {
         let traced = self.trace_elsewhere("namespaces", "");
-        let result = async {
-            self.store.check_open()?;
-            let page = self.store.engine.namespaces(&self.identity.user, Range::default(), PageSize::ALL).await?;
-            Ok(page.rows)
-        };
+        let result = async { Ok(self.namespaces_page(Range::default(), PageSize::ALL).await?.rows) };
         traced.end(result.await, |stats| Seen::count(stats.len()))
     }
 
@@ -389,7 +379,7 @@ impl DataStore {
 
     fn count_read(&self, key: &str, row: Option<&Row>) {
         if row.is_some() {
-            self.count_read_of(key);
+            self.count_reads([key]);
         }
     }
 
@@ -406,17 +396,8 @@ impl DataStore {
         Ok(row.and_then(|row| Some((row.value?, row.version, row.expires_at))))
     }
 
-    /// Records of any namespace, in one snapshot; not counted as reads.
-    pub(crate) async fn read_rows(&self, addresses: &[Address], view: View) -> Result<Vec<Option<Row>>> {
-        self.store.check_open()?;
-        self.store.engine.read(&self.identity.user, addresses, view).await
-    }
-
-    /// Counts a read of a record that is there.
-    pub(crate) fn count_read_of(&self, key: &str) {
-        if let Some(reads) = &self.reads {
-            reads.record([key], self.now());
-        }
+    pub(crate) fn access_buffer(&self) -> Option<&AccessBuffer> {
+        self.reads.as_deref()
     }
 
     /// `set` without a trace of its own.
@@ -448,25 +429,15 @@ impl DataStore {
         self.store.warnings.as_deref()
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The present moment by the store's clock.
+    pub fn now(&self) -> Timestamp {
         self.store.clock.now()
     }
 
-    /// A page of this namespace; not counted as reads.
-    pub(crate) async fn read_page(&self, range: Range<'_>, view: View, page: PageSize) -> Result<Page<Row>> {
-        self.store.check_open()?;
-        self.scan(range, view, page).await
-    }
-
-    async fn scan(&self, range: Range<'_>, view: View, page: PageSize) -> Result<Page<Row>> {
-        self.store.engine.scan(&self.identity.user, &self.namespace, range, view, page).await
-    }
-
     async fn values_page(&self, range: Range<'_>, page: PageSize) -> Result<Page<(Box<str>, Json)>> {
-        self.store.check_open()?;
         let page = self.scan(range, View::Value, page).await?;
         let values: Vec<_> = page.rows.into_iter().filter_map(Self::key_and_value).collect();
-        self.count_reads(&values);
+        self.count_reads(values.iter().map(|(key, _)| &**key));
         Ok(Page { rows: values, more: page.more })
     }
 
@@ -576,12 +547,6 @@ impl DataStore {
 
     fn key_and_value(row: Row) -> Option<(Box<str>, Json)> {
         Some((row.key, row.value?))
-    }
-
-    fn count_reads(&self, values: &[(Box<str>, Json)]) {
-        if let Some(reads) = &self.reads {
-            reads.record(values.iter().map(|(key, _)| &**key), self.store.clock.now());
-        }
     }
 
     pub(crate) fn trace<'a>(&'a self, verb: &'static str, key: &'a str) -> Traced<'a> {

@@ -9,7 +9,7 @@ use crate::json::Json;
 use crate::model::{Change, Changes, Version};
 
 /// Beyond every position.
-const NEVER: Version = i64::MAX as Version;
+pub(crate) const NEVER: Version = i64::MAX as Version;
 
 /// How many changes [`Follower`] reads at once.
 const CHANGES_AT_ONCE: usize = 1_000;
@@ -24,8 +24,7 @@ impl DataStore {
     pub async fn changes(&self, since: Version, limit: usize) -> Result<Changes> {
         let traced = self.trace("changes", "");
         let result = async {
-            self.check_open()?;
-            let changes = self.engine().changes(self.identity().user(), since.min(NEVER), limit).await?;
+            let changes = self.kept_changes(since, limit).await?;
             if since < changes.complete_from {
                 return Err(Error::invalid(format!(
                     "changes after position {since} are no longer all kept, only those after {}: read the records \
@@ -40,8 +39,7 @@ impl DataStore {
 
     /// The newest position of the change feed.
     pub async fn position(&self) -> Result<Version> {
-        self.check_open()?;
-        Ok(self.engine().changes(self.identity().user(), NEVER, 0).await?.last)
+        Ok(self.kept_changes(NEVER, 0).await?.last)
     }
 
     /// Waits until there are changes after `since`, at the latest for `timeout`; whether there are.
@@ -66,7 +64,7 @@ impl DataStore {
                 && since_version.is_none_or(|since| version > since)
                 && accepts(&value).await?
             {
-                self.count_read_of(key);
+                self.count_reads([key]);
                 return Ok(Some((value, version)));
             }
             if self.now() >= until {

@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) held_locks: HeldLocks,
     pub(crate) secrets: SecretsPolicy,
     pub(crate) warnings: Option<Arc<dyn WarningSink>>,
+    /// The store whose engine this one uses, if it has none of its own; see [`Store::layered`].
+    beneath: Option<Store>,
     housekeeper: Mutex<Housekeeper>,
     closed: AtomicBool,
 }
@@ -89,6 +91,28 @@ impl Store {
     /// # Errors
     /// `Unavailable` where the system refuses another thread.
     pub fn over(engine: Arc<dyn Engine>, options: Options) -> Result<Self> {
+        Self::assemble(engine, options, None)
+    }
+
+    /// This store with a layer around its engine, for instance one that has the engine's work done elsewhere. Sweeping
+    /// stays with this one, and closing the result leaves the engine open.
+    ///
+    /// # Errors
+    /// `Unavailable` where the system refuses another thread.
+    pub fn layered(&self, layer: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>) -> Result<Self> {
+        let Inner { engine, clock, limits, secrets, warnings, .. } = &*self.0;
+        let options = Options {
+            clock: Arc::clone(clock),
+            limits: limits.clone(),
+            housekeeping: self.0.housekeeper().is_running(),
+            secrets: *secrets,
+            warnings: warnings.clone(),
+            ..Options::default()
+        };
+        Self::assemble(layer(Arc::clone(engine)), options, Some(self.clone()))
+    }
+
+    fn assemble(engine: Arc<dyn Engine>, options: Options, beneath: Option<Self>) -> Result<Self> {
         let store = Self(Arc::new(Inner {
             engine,
             clock: options.clock,
@@ -97,6 +121,7 @@ impl Store {
             held_locks: HeldLocks::default(),
             secrets: options.secrets,
             warnings: options.warnings,
+            beneath,
             housekeeper: Mutex::default(),
             closed: AtomicBool::new(false),
         }));
@@ -165,7 +190,10 @@ impl Inner {
     }
 
     pub(crate) fn wake_housekeeper(&self) {
-        self.housekeeper().wake();
+        match &self.beneath {
+            Some(beneath) => beneath.0.wake_housekeeper(),
+            None => self.housekeeper().wake(),
+        }
     }
 
     fn housekeeper(&self) -> MutexGuard<'_, Housekeeper> {
@@ -201,6 +229,9 @@ impl Inner {
         let mut housekeeper = std::mem::take(&mut *self.housekeeper());
         housekeeper.stop();
         let flushed = self.flush().await;
+        if self.beneath.is_some() {
+            return flushed;
+        }
         let closed = self.engine.close().await;
         flushed.and(closed)
     }
@@ -210,7 +241,7 @@ impl Chores for Inner {
     fn do_chores(&self) -> bool {
         // What fails now (a busy store, a full disk) is tried again at the next turn; nothing is lost by waiting.
         let _ = block_on(self.flush());
-        block_on(self.engine.maintain()).unwrap_or(false)
+        self.beneath.is_none() && block_on(self.engine.maintain()).unwrap_or(false)
     }
 }
 

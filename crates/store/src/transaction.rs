@@ -109,7 +109,7 @@ impl Transaction {
     pub async fn get(&self, key: &str) -> Result<Option<Json>> {
         let value = self.see(key).await?.value;
         if value.is_some() {
-            self.view.count_read_of(key);
+            self.view.count_reads([key]);
         }
         Ok(value)
     }

@@ -1,12 +1,14 @@
 //! The JSON that leaves the process: names in camelCase, times as RFC 3339. One form for HTTP, exports and `ads --json`.
 
+use std::fmt::{Display, Write};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::json::Json;
-use crate::model::{NamespaceStats, Record};
+use crate::model::{Change, ChangeKind, Details, NamespaceStats, Outcome, Record, Row};
 
 /// `{user_id}:{namespace}:{urlsafe base64 of key}`, for show only: two records may share it, since names may hold a
 /// colon.
@@ -16,43 +18,122 @@ pub fn record_id(user_id: &str, namespace: &str, key: &str) -> String {
 
 /// A whole record as a JSON object; what is not there is `null`.
 pub fn record(record: &Record) -> Json {
-    Object::with_capacity(record.value.len() + record.metadata.len() + 512)
-        .text("_id", record_id(&record.user_id, &record.namespace, &record.key).as_str())
-        .text("userId", &*record.user_id)
-        .text("namespace", &*record.namespace)
-        .text("key", &*record.key)
-        .json("value", &record.value)
-        .json("metadata", &record.metadata)
-        .number("version", record.version)
-        .text("createdByAgent", record.created_by_agent.as_deref())
-        .text("updatedByAgent", record.updated_by_agent.as_deref())
-        .text("lastAccessedByAgent", record.last_accessed_by_agent.as_deref())
-        .number("accessCount", record.access_count)
-        .time("createdAt", record.created_at)
-        .time("updatedAt", record.updated_at)
-        .time("lastAccessedAt", record.last_accessed_at)
-        .time("expiresAt", record.expires_at)
-        .end()
+    let details = Details {
+        metadata: record.metadata.clone(),
+        created_by_agent: record.created_by_agent.clone(),
+        updated_by_agent: record.updated_by_agent.clone(),
+        last_accessed_by_agent: record.last_accessed_by_agent.clone(),
+        access_count: record.access_count,
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        last_accessed_at: record.last_accessed_at,
+    };
+    let row = Row {
+        key: record.key.clone(),
+        version: record.version,
+        expires_at: record.expires_at,
+        value: Some(record.value.clone()),
+        details: Some(Box::new(details)),
+    };
+    Json::from_trusted(push_row(String::new(), &record.user_id, &record.namespace, &row))
+}
+
+/// Adds a row as JSON to a text, as far as it goes: a whole record as [`record`] shows it; without details an object with
+/// `key`, `version`, `value` and `expiresAt`, of which what is not there is left out; of [`View::Key`](crate::model::View)
+/// the key alone, as a string.
+pub fn push_row(text: String, user_id: &str, namespace: &str, row: &Row) -> String {
+    let Row { key, version, expires_at, value, details } = row;
+    let bytes = value.as_ref().map_or(0, Json::len);
+    let Some(details) = details else {
+        if *version == 0 {
+            return push_string(text, key);
+        }
+        let mut object = Object::after(text, bytes + key.len() + 96).text("key", &**key).number("version", *version);
+        if let Some(value) = value {
+            object = object.json("value", value);
+        }
+        if expires_at.is_some() {
+            object = object.time("expiresAt", *expires_at);
+        }
+        return object.into_text();
+    };
+    let object = Object::after(text, bytes + details.metadata.len() + 512)
+        .text("_id", record_id(user_id, namespace, key).as_str())
+        .text("userId", user_id)
+        .text("namespace", namespace)
+        .text("key", &**key);
+    let object = match value {
+        Some(value) => object.json("value", value),
+        None => object,
+    };
+    object
+        .json("metadata", &details.metadata)
+        .number("version", *version)
+        .text("createdByAgent", details.created_by_agent.as_deref())
+        .text("updatedByAgent", details.updated_by_agent.as_deref())
+        .text("lastAccessedByAgent", details.last_accessed_by_agent.as_deref())
+        .number("accessCount", details.access_count)
+        .time("createdAt", details.created_at)
+        .time("updatedAt", details.updated_at)
+        .time("lastAccessedAt", details.last_accessed_at)
+        .time("expiresAt", *expires_at)
+        .into_text()
 }
 
 /// The statistics of a namespace as a JSON object.
 pub fn namespace_stats(stats: &NamespaceStats) -> Json {
-    let agents = array(stats.agents.iter().map(|agent| string(agent)));
     Object::with_capacity(256)
         .text("namespace", &*stats.namespace)
         .number("records", stats.records)
         .number("bytes", stats.bytes)
-        .json("agents", &agents)
+        .texts("agents", stats.agents.iter().map(|agent| &**agent))
         .time("updatedAt", stats.updated_at)
         .end()
 }
 
+/// A change as a JSON object: `version`, `kind` (`set`, `delete`, `expire` or `clear`), `namespace`, `key` (`null` for a
+/// clear), `agent`, `at`.
+pub fn change(change: &Change) -> Json {
+    Object::with_capacity(192)
+        .number("version", change.version)
+        .text("kind", change_kind(change.kind))
+        .text("namespace", &*change.namespace)
+        .text("key", change.key.as_deref())
+        .text("agent", change.agent.as_deref())
+        .time("at", change.at)
+        .end()
+}
+
+/// The name of what happened in a change.
+pub fn change_kind(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Set => "set",
+        ChangeKind::Delete => "delete",
+        ChangeKind::Expire => "expire",
+        ChangeKind::Clear => "clear",
+    }
+}
+
+/// What a write did, as a JSON object: `existed`, `version`, and where the mutation returns something `result`.
+pub fn outcome(outcome: &Outcome) -> Json {
+    let object = Object::with_capacity(64).bool("existed", outcome.existed).number("version", outcome.version);
+    match &outcome.result {
+        Some(result) => object.json("result", result).end(),
+        None => object.end(),
+    }
+}
+
 /// An error as a JSON object: `code` (see [`error_code`]), `message`, `retryable`, and where known `operation`,
-/// `namespace`, `key`, `expectedVersion`, `actualVersion`.
+/// `namespace`, `key`, `expectedVersion`, `actualVersion`, `holder` and `heldUntil`.
 pub fn error(error: &Error) -> Json {
+    error_as("message", error)
+}
+
+/// An error as in [`error`], with its message under another name.
+pub fn error_as(message: &'static str, error: &Error) -> Json {
     let mut object = Object::with_capacity(256)
         .text("code", error_code(error.kind()))
-        .text("message", error.message())
+        .text(message, error.message())
         .bool("retryable", error.is_retryable());
     for (name, value) in [("operation", error.operation()), ("namespace", error.namespace()), ("key", error.key())] {
         if value.is_some() {
@@ -61,6 +142,9 @@ pub fn error(error: &Error) -> Json {
     }
     if let Some(mismatch) = error.version_mismatch() {
         object = object.number("expectedVersion", mismatch.expected).number("actualVersion", mismatch.actual);
+    }
+    if let Some(holder) = error.lease_holder() {
+        object = object.text("holder", holder.agent.as_deref()).time("heldUntil", holder.expires_at);
     }
     object.end()
 }
@@ -84,7 +168,20 @@ pub fn error_code(kind: ErrorKind) -> &'static str {
 
 /// Any text as a JSON string.
 pub fn string(text: &str) -> Json {
-    Json::from_trusted(serde_json::Value::from(text).to_string())
+    Json::from_trusted(push_string(String::with_capacity(text.len() + 2), text))
+}
+
+/// Adds a JSON string to a text.
+pub fn push_string(mut text: String, value: &str) -> String {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if value.bytes().all(is_plain) {
+        text.push('"');
+        text.push_str(value);
+        text.push('"');
+    } else {
+        text.push_str(&serde_json::Value::from(value).to_string());
+    }
+    text
 }
 
 /// JSON values as an array.
@@ -106,7 +203,12 @@ pub struct Object(String);
 impl Object {
     /// An object that will take about `bytes`.
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut text = String::with_capacity(bytes);
+        Self::after(String::new(), bytes)
+    }
+
+    /// An object that will take about `bytes`, at the end of a text.
+    pub fn after(mut text: String, bytes: usize) -> Self {
+        text.reserve(bytes);
         text.push('{');
         Self(text)
     }
@@ -114,56 +216,80 @@ impl Object {
     /// Adds a string or `null`.
     #[must_use]
     pub fn text<'a>(self, name: &'static str, value: impl Into<Option<&'a str>>) -> Self {
+        let object = self.name(name);
         match value.into() {
-            Some(value) => self.member(name, string(value).as_str()),
-            None => self.member(name, "null"),
+            Some(value) => Self(push_string(object.0, value)),
+            None => object.push("null"),
         }
+    }
+
+    /// Adds an array of strings.
+    #[must_use]
+    pub fn texts<'a>(self, name: &'static str, values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut text = self.name(name).0;
+        text.push('[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            text = push_string(text, value);
+        }
+        Self(text).push("]")
     }
 
     /// Adds a JSON value as it is.
     #[must_use]
     pub fn json(self, name: &'static str, value: &Json) -> Self {
-        self.member(name, value.as_str())
+        self.name(name).push(value.as_str())
     }
 
     /// Adds a whole number or `null`.
     #[must_use]
     pub fn number(self, name: &'static str, value: impl Into<Option<u64>>) -> Self {
-        match value.into() {
-            Some(value) => self.member(name, &value.to_string()),
-            None => self.member(name, "null"),
-        }
+        self.name(name).display(value.into())
     }
 
     /// Adds a truth value.
     #[must_use]
     pub fn bool(self, name: &'static str, value: bool) -> Self {
-        self.member(name, if value { "true" } else { "false" })
+        self.name(name).push(if value { "true" } else { "false" })
     }
 
     /// Adds a time or `null`.
     #[must_use]
     pub fn time(self, name: &'static str, value: impl Into<Option<Timestamp>>) -> Self {
         match value.into() {
-            Some(value) => self.member(name, &format!("\"{value}\"")),
-            None => self.member(name, "null"),
+            Some(value) => self.name(name).push("\"").display(Some(value)).push("\""),
+            None => self.name(name).push("null"),
         }
     }
 
     /// The object.
-    pub fn end(mut self) -> Json {
-        self.0.push('}');
-        Json::from_trusted(self.0)
+    pub fn end(self) -> Json {
+        Json::from_trusted(self.into_text())
     }
 
-    fn member(mut self, name: &str, value: &str) -> Self {
-        if self.0.len() > 1 {
-            self.0.push(',');
+    /// The text with the object at its end.
+    pub fn into_text(self) -> String {
+        self.push("}").0
+    }
+
+    fn name(self, name: &str) -> Self {
+        let comma = if self.0.ends_with('{') { "" } else { "," };
+        self.push(comma).push("\"").push(name).push("\":")
+    }
+
+    fn push(mut self, text: &str) -> Self {
+        self.0.push_str(text);
+        self
+    }
+
+    fn display(mut self, value: Option<impl Display>) -> Self {
+        match value {
+            // Writing to a string cannot fail.
+            Some(value) => drop(write!(self.0, "{value}")),
+            None => self.0.push_str("null"),
         }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-        self.0.push_str(value);
         self
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agent_data_store::model::{Change, ChangeKind};
-use agent_data_store::wire::Object;
-use agent_data_store::{DataStore, Follower, Json, block_on};
+use agent_data_store::model::Change;
+use agent_data_store::wire::{self, Object};
+use agent_data_store::{DataStore, Follower, block_on};
 
 use super::{Session, Sweep};
 use crate::args::{ChangesArgs, WaitArgs};
@@ -32,7 +32,7 @@ impl Session {
                 };
                 let Some(change) = change else { break };
                 match out.is_json() {
-                    true => out.value(&change_json(&change))?,
+                    true => out.value(&wire::change(&change))?,
                     false => out.line(&change_line(&change))?,
                 }
                 left -= 1;
@@ -77,29 +77,9 @@ fn next_or_wait(follower: &mut Follower, out: &mut Output) -> Result<Option<Chan
     Ok(block_on(follower.next(Duration::MAX))?)
 }
 
-fn kind(change: &Change) -> &'static str {
-    match change.kind {
-        ChangeKind::Set => "set",
-        ChangeKind::Delete => "delete",
-        ChangeKind::Expire => "expire",
-        ChangeKind::Clear => "clear",
-    }
-}
-
-fn change_json(change: &Change) -> Json {
-    Object::with_capacity(192)
-        .number("version", change.version)
-        .text("kind", kind(change))
-        .text("namespace", &*change.namespace)
-        .text("key", change.key.as_deref())
-        .text("agent", change.agent.as_deref())
-        .time("at", change.at)
-        .end()
-}
-
 /// The key last: it may hold spaces.
 fn change_line(change: &Change) -> String {
     let agent = escaped(change.agent.as_deref().unwrap_or("-"));
     let key = escaped(change.key.as_deref().unwrap_or("-"));
-    format!("{:>8}  {}  {:<6}  {agent:<12}  {key}", change.version, time(change.at), kind(change))
+    format!("{:>8}  {}  {:<6}  {agent:<12}  {key}", change.version, time(change.at), wire::change_kind(change.kind))
 }

@@ -1,0 +1,92 @@
+//! What a request brings.
+
+use agent_data_store::{Error, ErrorKind, Json, Limits};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use crate::error::{Failure, Result};
+
+/// The bytes of a JSON body, not looked at yet.
+#[derive(Debug)]
+pub(crate) struct JsonBody(Bytes);
+
+impl JsonBody {
+    /// The body as what it should be. The message names what is missing or in the way, never a value.
+    pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        serde_json::from_slice(&self.0).map_err(|error| {
+            Failure::invalid(match error.classify() {
+                Category::Data => self.why_not::<T>(),
+                _ => format!("the body is not JSON: line {} column {}", error.line(), error.column()),
+            })
+        })
+    }
+
+    /// Reads it once more, to tell where it is not as it should be.
+    fn why_not<'a, T: Deserialize<'a>>(&'a self) -> String {
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
+        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Ok(_) => "the body is not as it should be: see /openapi.json".to_owned(),
+            Err(error) => match error.path().to_string().as_str() {
+                "." => format!("the body is not as it should be: {}", without_values(error.inner())),
+                path => format!("{path} in the body is not as it should be: {}", without_values(error.inner())),
+            },
+        }
+    }
+}
+
+/// What is wrong, unless the message quotes the body.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let quotes = ["invalid type", "invalid value", "unknown variant"].iter().any(|start| text.starts_with(start));
+    match text.split_once(", expected ").filter(|_| quotes) {
+        Some((_, expected)) => format!("expected {expected}"),
+        None => text,
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        // A page of another site can send other types than this without being asked for permission first.
+        if !is_json(request.headers()) {
+            return Err(Failure::request(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "the body is not declared as JSON: send it with Content-Type: application/json",
+            ));
+        }
+        Bytes::from_request(request, state).await.map(Self).map_err(unread)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+fn unread(rejection: BytesRejection) -> Failure {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Error::new(ErrorKind::TooLarge, "the body is over the server's limit: send less at once").into()
+        }
+        _ => Failure::invalid("the body ended before its end: send it again"),
+    }
+}
+
+/// A value within a body as JSON that may be stored.
+pub(crate) fn checked(value: &RawValue, limits: &Limits) -> agent_data_store::Result<Json> {
+    Json::parse(value.get(), limits)
+}
+
+/// Keeps `null` apart from a member that is missing.
+pub(crate) fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}

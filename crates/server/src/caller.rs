@@ -1,0 +1,141 @@
+//! Who is calling: settled before any handler runs.
+
+use std::sync::Arc;
+
+use agent_data_store::{DataStore, Identity, RequestId};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+
+use crate::app::App;
+use crate::error::Failure;
+
+const USER: &str = "x-user-id";
+const AGENT: &str = "x-agent-name";
+const REQUEST: &str = "idempotency-key";
+const DEFAULT_USER: &str = "default";
+
+/// The start of a name that is percent-encoded, as RFC 8187 writes those that a header cannot hold as they are.
+const ENCODED: &str = "UTF-8''";
+
+/// Verbs that concern no single namespace need a view all the same.
+const ANY_NAMESPACE: &str = "default";
+
+/// Who is calling, and what they may reach. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(Arc<Call>);
+
+#[derive(Debug)]
+struct Call {
+    app: App,
+    identity: Identity,
+    /// The name of this request, if it is not to be applied twice.
+    request: Option<RequestId>,
+    /// Whether what is read is sent, and so counts as read.
+    sends_body: bool,
+}
+
+impl Caller {
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+
+    /// Whether a read by this call counts, unless the caller has said so.
+    pub(crate) fn counts(&self, asked: Option<bool>) -> bool {
+        self.0.sends_body && asked.unwrap_or(true)
+    }
+
+    /// A view for reading a namespace.
+    pub(crate) fn reader(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
+        self.view(namespace)
+    }
+
+    /// A view for one write, to this namespace or to all.
+    pub(crate) fn writer(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
+        let view = self.view(namespace)?;
+        Ok(match &self.0.request {
+            Some(request) => view.with_request(request.clone()),
+            None => view,
+        })
+    }
+
+    /// A view for what takes several steps, which cannot be told from another time.
+    pub(crate) fn worker(&self, namespace: &str) -> Result<DataStore, Failure> {
+        match &self.0.request {
+            Some(_) => Err(Failure::invalid("Idempotency-Key does not go with this route: leave it out")),
+            None => Ok(self.view(namespace)?),
+        }
+    }
+
+    /// The same for what concerns several namespaces.
+    pub(crate) fn worker_for_all(&self) -> Result<DataStore, Failure> {
+        self.worker(ANY_NAMESPACE)
+    }
+
+    /// Whether this request is not to be applied twice.
+    pub(crate) fn is_named(&self) -> bool {
+        self.0.request.is_some()
+    }
+
+    /// A view for reading what concerns no single namespace.
+    pub(crate) fn reader_of_all(&self) -> agent_data_store::Result<DataStore> {
+        self.view(ANY_NAMESPACE)
+    }
+
+    /// A view for one write to several namespaces.
+    pub(crate) fn writer_to_all(&self) -> agent_data_store::Result<DataStore> {
+        self.writer(ANY_NAMESPACE)
+    }
+
+    fn view(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
+        self.0.app.store().data_store(self.0.identity.clone(), namespace)
+    }
+}
+
+/// Finds out who is calling, for the handler and for the log.
+pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let caller = match caller(app, request.method(), request.headers()) {
+        Ok(caller) => caller,
+        Err(failure) => return failure.into_response(),
+    };
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller);
+    response
+}
+
+fn caller(app: App, method: &Method, headers: &HeaderMap) -> Result<Caller, Failure> {
+    let user = name(headers, USER)?;
+    let agent = name(headers, AGENT)?;
+    let identity = Identity::new(user.as_deref().unwrap_or(DEFAULT_USER), agent.as_deref())?;
+    let request = name(headers, REQUEST)?.map(|id| RequestId::new(&id)).transpose()?;
+    Ok(Caller(Arc::new(Call { app, identity, request, sends_body: method != Method::HEAD })))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let unknown =
+            || Failure::request(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "nobody has asked who is calling");
+        parts.extensions.get::<Self>().cloned().ok_or_else(unknown)
+    }
+}
+
+/// The name in a header: as it is, or percent-encoded after [`ENCODED`].
+fn name(headers: &HeaderMap, header: &'static str) -> Result<Option<String>, Failure> {
+    let mut values = headers.get_all(header).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failure::invalid(format!("{header} is given more than once: give it once")));
+    }
+    let text = std::str::from_utf8(value.as_bytes()).ok().and_then(|text| match text.strip_prefix(ENCODED) {
+        Some(encoded) => percent_decode_str(encoded).decode_utf8().ok().map(String::from),
+        None => Some(text.to_owned()),
+    });
+    let wrong = || Failure::invalid(format!("{header} is not UTF-8: write {ENCODED} and the name percent-encoded"));
+    text.map(Some).ok_or_else(wrong)
+}

@@ -1,0 +1,36 @@
+//! An agent data store over HTTP: one store for many machines and any language.
+//!
+//! ```no_run
+//! use agent_data_store::{Options, Store};
+//! use agent_data_store_server::{Server, ServerOptions};
+//!
+//! # async fn serve() -> Result<(), agent_data_store::Error> {
+//! let store = Store::open("memory:", Options::default()).await?;
+//! let running = Server::bind(&store, ServerOptions::default()).await?;
+//! println!("http://{}", running.local_addr());
+//! running.shutdown().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod app;
+mod body;
+mod caller;
+mod connection;
+mod error;
+mod listing;
+mod metrics;
+mod observe;
+mod off_thread;
+mod openapi;
+mod place;
+mod precondition;
+mod router;
+mod routes;
+mod schemas;
+mod server;
+mod waiting;
+mod write;
+
+pub use server::{Running, Server, ServerOptions};

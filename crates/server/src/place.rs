@@ -1,0 +1,122 @@
+//! Where a request points: names in its path and options in its query.
+//!
+//! A namespace is one segment of the path, a key is all the rest, and both are percent-decoded only after the path has been
+//! split, so a name may hold any character, `/` included.
+
+use agent_data_store::model::View;
+use agent_data_store::{Error, ErrorKind};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::header::LINK;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Uri};
+use axum::response::Response;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::error::Failure;
+
+/// The namespace in a path.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path, names("namespace"))]
+pub(crate) struct Namespace(pub(crate) String);
+
+/// A record in a path.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct Record {
+    /// Any name of 1 to 512 bytes without NUL, as one segment: its slashes are percent-encoded.
+    #[param(min_length = 1, max_length = 512)]
+    pub(crate) namespace: String,
+    /// Any key of 1 to 1,024 bytes without NUL: all the rest of the path. Its slashes may be percent-encoded.
+    #[param(min_length = 1, max_length = 1024)]
+    pub(crate) key: String,
+}
+
+/// The options in a query; unknown ones are refused.
+#[derive(Debug)]
+pub(crate) struct Choices<T>(pub(crate) T);
+
+impl<S: Send + Sync> FromRequestParts<S> for Namespace {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path(namespace) = Path::<String>::from_request_parts(parts, state).await.map_err(refused)?;
+        Ok(Self(namespace))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Record {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Path((namespace, key)) =
+            Path::<(String, String)>::from_request_parts(parts, state).await.map_err(refused)?;
+        Ok(Self { namespace, key })
+    }
+}
+
+fn refused(_: PathRejection) -> Failure {
+    Failure::invalid("the path is not UTF-8 after percent-decoding: encode names as UTF-8")
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Choices<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let query = parts.uri.query().unwrap_or_default();
+        // What reads the query would replace what is not UTF-8.
+        if percent_decode_str(query).decode_utf8().is_err() {
+            return Err(Failure::invalid("the query is not UTF-8 after percent-decoding: encode names as UTF-8"));
+        }
+        let Query(choices) = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
+            let reason =
+                std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
+            Error::new(ErrorKind::InvalidArgument, format!("the query is not understood: {reason}"))
+        })?;
+        Ok(Self(choices))
+    }
+}
+
+/// How a caller names a [`View`].
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = View)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Shown {
+    /// The key alone.
+    Key,
+    /// Key, version and expiry.
+    Version,
+    /// Key, version, expiry and value.
+    Value,
+    /// The whole record.
+    #[default]
+    Record,
+}
+
+impl Shown {
+    pub(crate) fn view(self) -> View {
+        match self {
+            Self::Key => View::Key,
+            Self::Version => View::Version,
+            Self::Value => View::Value,
+            Self::Record => View::Record,
+        }
+    }
+}
+
+/// The same answer with a header `Link` to the page after `last`, if there is one.
+pub(crate) fn linked_to_next(uri: &Uri, last: Option<&str>, mut response: Response) -> Response {
+    let Some(last) = last else { return response };
+    let query = uri.query().unwrap_or_default();
+    let others = query.split('&').filter(|option| !option.is_empty() && !option.starts_with("after="));
+    let after = format!("after={}", utf8_percent_encode(last, NON_ALPHANUMERIC));
+    let query: Vec<&str> = others.chain([&*after]).collect();
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(LINK, link);
+    }
+    response
+}
