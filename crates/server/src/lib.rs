@@ -13,15 +13,23 @@
 //! # }
 //! ```
 
+mod answer;
 mod app;
 mod body;
 mod caller;
 mod connection;
 mod error;
+mod listing;
+mod metrics;
+mod observe;
 mod off_thread;
+mod openapi;
 mod place;
+mod precondition;
 mod router;
 mod routes;
 mod server;
+mod waiting;
+mod write;
 
 pub use server::{Running, Server, ServerOptions};
