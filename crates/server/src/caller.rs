@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_data_store::{DataStore, Identity};
+use agent_data_store::{DataStore, Identity, RequestId};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -15,6 +15,7 @@ use crate::error::Failure;
 
 const USER: &str = "x-user-id";
 const AGENT: &str = "x-agent-name";
+const REQUEST: &str = "idempotency-key";
 const DEFAULT_USER: &str = "default";
 
 /// The start of a name that is percent-encoded, as RFC 8187 writes those that a header cannot hold as they are.
@@ -31,6 +32,8 @@ pub(crate) struct Caller(Arc<Call>);
 struct Call {
     app: App,
     identity: Identity,
+    /// The name of this request, if it is not to be applied twice.
+    request: Option<RequestId>,
     /// Whether what is read is sent, and so counts as read.
     sends_body: bool,
 }
@@ -50,9 +53,31 @@ impl Caller {
         self.view(namespace)
     }
 
-    /// A view for writing to a namespace.
+    /// A view for one write, to this namespace or to all.
     pub(crate) fn writer(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
-        self.view(namespace)
+        let view = self.view(namespace)?;
+        Ok(match &self.0.request {
+            Some(request) => view.with_request(request.clone()),
+            None => view,
+        })
+    }
+
+    /// A view for what takes several steps, which cannot be told from another time.
+    pub(crate) fn worker(&self, namespace: &str) -> Result<DataStore, Failure> {
+        match &self.0.request {
+            Some(_) => Err(Failure::invalid("Idempotency-Key does not go with this route: leave it out")),
+            None => Ok(self.view(namespace)?),
+        }
+    }
+
+    /// The same for what concerns several namespaces.
+    pub(crate) fn worker_for_all(&self) -> Result<DataStore, Failure> {
+        self.worker(ANY_NAMESPACE)
+    }
+
+    /// Whether this request is not to be applied twice.
+    pub(crate) fn is_named(&self) -> bool {
+        self.0.request.is_some()
     }
 
     /// A view for reading what concerns no single namespace.
@@ -60,9 +85,9 @@ impl Caller {
         self.view(ANY_NAMESPACE)
     }
 
-    /// A view for writing to several namespaces.
+    /// A view for one write to several namespaces.
     pub(crate) fn writer_to_all(&self) -> agent_data_store::Result<DataStore> {
-        self.view(ANY_NAMESPACE)
+        self.writer(ANY_NAMESPACE)
     }
 
     fn view(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
@@ -86,7 +111,8 @@ fn caller(app: App, method: &Method, headers: &HeaderMap) -> Result<Caller, Fail
     let user = name(headers, USER)?;
     let agent = name(headers, AGENT)?;
     let identity = Identity::new(user.as_deref().unwrap_or(DEFAULT_USER), agent.as_deref())?;
-    Ok(Caller(Arc::new(Call { app, identity, sends_body: method != Method::HEAD })))
+    let request = name(headers, REQUEST)?.map(|id| RequestId::new(&id)).transpose()?;
+    Ok(Caller(Arc::new(Call { app, identity, request, sends_body: method != Method::HEAD })))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -28,6 +28,7 @@ mod place;
 mod precondition;
 mod router;
 mod routes;
+mod schemas;
 mod server;
 mod waiting;
 mod write;

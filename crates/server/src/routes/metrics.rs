@@ -6,7 +6,11 @@ use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
 
-/// In the form that Prometheus collects.
+/// Shows the server's own counts, in the form that Prometheus collects.
+#[utoipa::path(
+    get, path = "/metrics", tag = "server", operation_id = "metrics",
+    responses((status = 200, description = "OpenMetrics", body = String, content_type = "application/openmetrics-text")),
+)]
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
     let content_type = [(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     (content_type, app.metrics().text()).into_response()
