@@ -19,7 +19,9 @@ impl Token {
     /// `InvalidArgument` unless it is 1 to 4,096 visible ASCII characters.
     pub fn new(token: &str) -> Result<Self> {
         if token.is_empty() || token.len() > TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Error::invalid("token is not one: give it as the server showed it, without spaces or line breaks"));
+            return Err(Error::invalid(
+                "token is not one: give it as the server showed it, without spaces or line breaks",
+            ));
         }
         Ok(Self(token.into()))
     }
@@ -58,7 +60,10 @@ mod tests {
     #[test]
     fn a_token_is_shown_nowhere() {
         let token = Token::new("ads_hunter2").expect("a token");
-        assert!(!format!("{token:?} {:?}", crate::Options { token: Some(token.clone()), ..Default::default() }).contains("hunter2"));
+        assert!(
+            !format!("{token:?} {:?}", crate::Options { token: Some(token.clone()), ..Default::default() })
+                .contains("hunter2")
+        );
         for wrong in ["", "hunter 2", "hunter2\n", "hünter2", &"x".repeat(TOKEN_BYTES + 1)] {
             let error = Token::new(wrong).expect_err("no token");
             assert!(!error.to_string().contains("nter"), "{error}");

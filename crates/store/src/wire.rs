@@ -177,8 +177,8 @@ pub(crate) fn read_error(message: &str, text: &[u8]) -> Option<Error> {
 #[cfg(feature = "remote")]
 fn error_kind(code: &str) -> Option<ErrorKind> {
     use ErrorKind::{
-        Conflict, CorruptStore, InvalidArgument, LeaseHeld, LeaseLost, NotSerializable, PermissionDenied, QuotaExceeded,
-        TooLarge, Unauthenticated, Unavailable,
+        Conflict, CorruptStore, InvalidArgument, LeaseHeld, LeaseLost, NotSerializable, PermissionDenied,
+        QuotaExceeded, TooLarge, Unauthenticated, Unavailable,
     };
     [
         InvalidArgument,

@@ -62,7 +62,8 @@ impl Address {
 
 fn seconds_of(text: &str) -> Result<Duration> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let wrong = || Error::invalid("timeout in the server URL is not a positive number of seconds, for instance timeout=30");
+    let wrong =
+        || Error::invalid("timeout in the server URL is not a positive number of seconds, for instance timeout=30");
     seconds.filter(|seconds| !seconds.is_zero()).ok_or_else(wrong)
 }
 

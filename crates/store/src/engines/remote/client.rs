@@ -152,9 +152,8 @@ impl Client {
     }
 
     fn send(&self, pool: &Agent, call: &Call<'_>) -> Result<Reply, Failed> {
-        let mut request = http::Request::builder()
-            .method(call.method.clone())
-            .uri(format!("{}{}", self.address.base, call.path));
+        let mut request =
+            http::Request::builder().method(call.method.clone()).uri(format!("{}{}", self.address.base, call.path));
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -186,11 +185,8 @@ impl Client {
             return Ok(Reply { found: false, headers, body });
         }
         let pause = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
-        let for_now = |error, maybe_applied| Failed::ForNow {
-            error,
-            pause: pause.map(Duration::from_secs),
-            maybe_applied,
-        };
+        let for_now =
+            |error, maybe_applied| Failed::ForNow { error, pause: pause.map(Duration::from_secs), maybe_applied };
         let place = &self.address.place;
         if is_ours && let Some(error) = wire::read_error("detail", &body) {
             return Err(match error.kind() {
@@ -198,16 +194,18 @@ impl Client {
                 _ => Failed::ForGood(error),
             });
         }
-        let detail = is_ours.then(|| member(&body, "detail")).flatten().map_or_else(String::new, |detail| format!(": {detail}"));
+        let detail =
+            is_ours.then(|| member(&body, "detail")).flatten().map_or_else(String::new, |detail| format!(": {detail}"));
         let error = Error::unavailable(format!(
             "the server at {place} answered {}, and not as an agent data store of this version does{detail}: check the \
              URL, and what stands between",
             status.as_u16()
         ));
         Err(match status {
-            StatusCode::TOO_MANY_REQUESTS => {
-                for_now(Error::unavailable(format!("the server at {place} is asked too often{detail}: try later")), false)
-            }
+            StatusCode::TOO_MANY_REQUESTS => for_now(
+                Error::unavailable(format!("the server at {place} is asked too often{detail}: try later")),
+                false,
+            ),
             status if status.is_server_error() => for_now(error, true),
             _ => Failed::ForGood(error),
         })
@@ -220,10 +218,14 @@ impl Client {
             pause: None,
             maybe_applied,
         };
-        let unreachable = |why: &str| format!("cannot reach the server at {place}: {why}: check that it runs, and the URL");
+        let unreachable =
+            |why: &str| format!("cannot reach the server at {place}: {why}: check that it runs, and the URL");
         match error {
-            ureq::Error::Io(ref source) if base.starts_with("https:") && source.kind() == std::io::ErrorKind::InvalidData => {
-                let message = format!("the server at {place} cannot be trusted: {source}: check its certificate, or ca_file");
+            ureq::Error::Io(ref source)
+                if base.starts_with("https:") && source.kind() == std::io::ErrorKind::InvalidData =>
+            {
+                let message =
+                    format!("the server at {place} cannot be trusted: {source}: check its certificate, or ca_file");
                 Failed::ForGood(Error::unavailable(message).caused_by(error))
             }
             ureq::Error::Io(ref source) => {
@@ -237,7 +239,8 @@ impl Client {
                 for_now(unreachable("no connection in time"), false, error)
             }
             ureq::Error::Timeout(_) => {
-                let message = format!("the server at {place} did not answer within {timeout:?}: try again, or raise timeout");
+                let message =
+                    format!("the server at {place} did not answer within {timeout:?}: try again, or raise timeout");
                 for_now(message, true, error)
             }
             _ => for_now(unreachable("what it sends is not HTTP"), true, error),

@@ -82,7 +82,9 @@ fn trusted(path: &Path) -> Result<RootCerts> {
         }
     }
     if certificates.is_empty() {
-        return Err(Error::invalid(format!("{shown} holds no certificate: give a PEM file as ca_file in the server URL")));
+        return Err(Error::invalid(format!(
+            "{shown} holds no certificate: give a PEM file as ca_file in the server URL"
+        )));
     }
     Ok(RootCerts::new_with_certs(&certificates))
 }

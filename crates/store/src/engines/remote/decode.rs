@@ -205,8 +205,10 @@ pub(super) fn whoami(body: &[u8]) -> Option<WhoAmI> {
 
 pub(super) fn outcomes(body: &[u8]) -> Option<Vec<Outcome>> {
     let outcomes: Vec<OutcomeBody<'_>> = serde_json::from_slice(body).ok()?;
-    let outcome = |OutcomeBody { existed, version, result }: OutcomeBody<'_>| {
-        Outcome { existed, version, result: result.map(json) }
+    let outcome = |OutcomeBody { existed, version, result }: OutcomeBody<'_>| Outcome {
+        existed,
+        version,
+        result: result.map(json),
     };
     Some(outcomes.into_iter().map(outcome).collect())
 }

@@ -44,8 +44,7 @@ pub(super) fn record_path(namespace: &str, key: &str, view: View) -> String {
 }
 
 pub(super) fn scan_path(namespace: &str, range: Range<'_>, view: View, page: PageSize) -> String {
-    let mut path =
-        format!("{}/records?view={}&count=false&snapshot=true", namespace_path(namespace), view_name(view));
+    let mut path = format!("{}/records?view={}&count=false&snapshot=true", namespace_path(namespace), view_name(view));
     push_range(&mut path, range);
     push_rows(&mut path, page);
     if page.bytes < usize::MAX {

@@ -74,14 +74,7 @@ impl RemoteEngine {
         Some(reply).filter(|reply| reply.found).and_then(decode).ok_or_else(|| self.client.not_understood())
     }
 
-    fn scanned(
-        &self,
-        user: &str,
-        namespace: &str,
-        range: Range<'_>,
-        view: View,
-        page: PageSize,
-    ) -> Result<Page<Row>> {
+    fn scanned(&self, user: &str, namespace: &str, range: Range<'_>, view: View, page: PageSize) -> Result<Page<Row>> {
         if range.prefix.len() > KEY_BYTES {
             return self.client.check_open().map(|()| Page { rows: Vec::new(), more: false });
         }
@@ -216,7 +209,8 @@ impl Engine for RemoteEngine {
     fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>> {
         let call = Call::post(user, encode::READ, encode::read_body(addresses, view));
         Answer::ready(self.client.call(&call).and_then(|reply| {
-            let rows = |reply: Reply| decode::found_records(&reply.body, view).filter(|rows| rows.len() == addresses.len());
+            let rows =
+                |reply: Reply| decode::found_records(&reply.body, view).filter(|rows| rows.len() == addresses.len());
             self.decoded(reply, rows)
         }))
     }
