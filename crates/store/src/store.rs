@@ -17,6 +17,9 @@ use crate::open::{open_engine, split_secrets};
 use crate::secrets::{SecretsPolicy, WarningSink};
 use crate::token::Token;
 
+/// Whose records are meant where nobody says so.
+const DEFAULT_USER: &str = "default";
+
 /// How many records' reads one write takes: a few milliseconds' work, so that other writers hardly notice.
 const FLUSH_AT_ONCE: usize = 2_000;
 
@@ -145,10 +148,18 @@ impl Store {
         Ok(DataStore::new(Arc::clone(&self.0), identity, namespace.into()))
     }
 
-    /// Whom the store takes its caller for, where it has a way to know: a server tells by the token. An agent of nobody in
-    /// particular acts for this user, or else for `default`.
+    /// Whom the store takes its caller for, where it has a way to know: a server tells by the token.
     pub fn caller(&self) -> Option<&Identity> {
         self.0.engine.caller()
+    }
+
+    /// An identity on this store. Whoever names no user is the one whom the store takes them for, or else `default`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` as for [`Identity::new`].
+    pub fn identity(&self, user: Option<&str>, agent: Option<&str>) -> Result<Identity> {
+        let user = user.or_else(|| self.caller().map(Identity::user)).unwrap_or(DEFAULT_USER);
+        Identity::new(user, agent)
     }
 
     /// The limits in force.
