@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agent_data_store::{Identity, Result};
+use agent_data_store::Result;
 use agent_data_store_cli::{AgentCall, TracePrinter};
 use pyo3::prelude::*;
 
@@ -36,8 +36,8 @@ pub(crate) fn run_program(py: Python<'_>, arguments: Vec<OsString>) -> PyResult<
 /// The outer error is one of the store, from before the agent began.
 fn run_agent(call: &AgentCall<'_>) -> Result<PyResult<u8>> {
     let request = call.request()?;
-    let opened = Opened::open(&request.store_url)?;
-    let identity = Identity::new(&request.user, Some(&request.agent))?;
+    let opened = Opened::open(&request.store_url, request.token.clone())?;
+    let identity = opened.store.identity(request.user.as_deref(), Some(&request.agent))?;
     let mut view = opened.store.data_store(identity, &request.namespace)?;
     if request.trace {
         view = view.with_observer(Arc::new(TracePrinter::stderr()));

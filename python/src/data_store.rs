@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agent_data_store::limits::check_namespace;
-use agent_data_store::{DataStore, Error, ErrorKind, Identity, Json, Result, SetOptions, block_on, default_url};
+use agent_data_store::limits::{check_agent, check_namespace, check_user};
+use agent_data_store::{DataStore, Error, ErrorKind, Identity, Json, Result, SetOptions, Token, block_on, default_url};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
-use crate::errors::{invalid_argument, raise, refused};
+use crate::errors::{raise, refused};
 use crate::fork::{self, Opened};
 use crate::items::Items;
 use crate::records;
@@ -391,18 +391,27 @@ impl PyDataStore {
     }
 }
 
+const DEFAULT_NAMESPACE: &str = "default";
+const DEFAULT_AGENT: &str = "unknown";
+
+fn is_server(url: &str) -> bool {
+    url.starts_with("http:") || url.starts_with("https:")
+}
+
 /// Opens a store and returns an agent's view of it.
 ///
 /// `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be
-/// lost) or `memory:`, either with `?secrets=allow`, `warn` or `refuse` (see `DataStore.use_namespace`); left out, the
-/// environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data folder. `user`, `agent` and `namespace`
-/// that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are "default", "unknown"
-/// and "default". `user` and `agent` are 1 to 256 bytes of UTF-8 without NUL. `token` is for a server; a store in a
-/// file or in memory takes none.
+/// lost), `memory:`, or that of a server, `http://host:port` or `https://host:port`, each with `?secrets=allow`,
+/// `warn` or `refuse` (see `DataStore.use_namespace`); left out, the environment's `AGENT_DATA_STORE_URL`, else one
+/// file in the platform's data folder. `user`, `agent` and `namespace` that are left out come from
+/// `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are those of the token, else "default", "unknown"
+/// and "default". `user` and `agent` are 1 to 256 bytes of UTF-8 without NUL. `token`, or else
+/// `AGENT_DATA_STORE_TOKEN`, is for a server; a store in a file or in memory takes none.
 ///
 /// The result is a context manager that closes the store. Raises `InvalidArgumentError` for a URL or a name
-/// that cannot be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version, and
-/// `UnavailableError` where the store cannot be reached; a file is then untouched.
+/// that cannot be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version,
+/// `PermissionDeniedError` for a token that the server does not know, and `UnavailableError` where the store
+/// cannot be reached; a file is then untouched.
 #[pyfunction]
 #[pyo3(signature = (url = None, *, user = None, agent = None, namespace = None, token = None))]
 pub(crate) fn connect(
@@ -413,29 +422,36 @@ pub(crate) fn connect(
     namespace: Option<&Bound<'_, PyAny>>,
     token: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyDataStore> {
-    let given = |what, value, variable, otherwise: &str| match arguments::optional_text(what, value)? {
-        Some(text) => Ok(text.to_owned()),
-        None => Ok(arguments::environment(py, variable)?.unwrap_or_else(|| otherwise.to_owned())),
+    let given = |what, value, variable| match arguments::optional_text(what, value)? {
+        Some(text) => Ok(Some(text.to_owned())),
+        None => arguments::environment(py, variable),
     };
-    let user: PyResult<String> = given("user", user, "AGENT_DATA_STORE_USER", "default");
-    let agent: PyResult<String> = given("agent", agent, "AGENT_DATA_STORE_AGENT", "unknown");
-    let namespace: PyResult<String> = given("namespace", namespace, "AGENT_DATA_STORE_NAMESPACE", "default");
-    let (user, agent, namespace) = (user?, agent?, namespace?);
+    let user: PyResult<Option<String>> = given("user", user, "AGENT_DATA_STORE_USER");
+    let agent: PyResult<Option<String>> = given("agent", agent, "AGENT_DATA_STORE_AGENT");
+    let namespace: PyResult<Option<String>> = given("namespace", namespace, "AGENT_DATA_STORE_NAMESPACE");
+    let (user, agent, namespace) = (user?, agent?, namespace?.unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()));
     let url = arguments::optional_text("url", url)?;
-    if token.is_some() {
-        return Err(invalid_argument(
-            py,
-            "token is for a server, which no store URL of this version names: leave it out",
-        ));
-    }
+    let token = arguments::optional_text("token", token)?;
     run(py, || {
         // Before anything is opened: a wrong call must not create a file.
-        let identity = Identity::new(&user, Some(&agent))?;
+        user.as_deref().map_or(Ok(()), check_user)?;
+        agent.as_deref().map_or(Ok(()), check_agent)?;
         check_namespace(&namespace)?;
-        let opened = match url {
-            Some(url) => Opened::open(url),
-            None => Opened::open(&default_url()?),
-        }?;
+        let url = url.map_or_else(default_url, |url| Ok(url.to_owned()))?;
+        let token = match token {
+            Some(_) if !is_server(&url) => {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "token is for a server, and the store URL is none of one: leave it out",
+                ));
+            }
+            Some(token) => Some(Token::new(token)?),
+            None => Token::from_environment()?,
+        };
+        let opened = Opened::open(&url, token)?;
+        let of_token = opened.store.caller().and_then(Identity::agent);
+        let agent = agent.as_deref().or(of_token).unwrap_or(DEFAULT_AGENT);
+        let identity = opened.store.identity(user.as_deref(), Some(agent))?;
         let view = opened.store.data_store(identity, &namespace)?;
         Ok(PyDataStore::new(view, opened))
     })

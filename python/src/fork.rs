@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
 
-use agent_data_store::{Error, ErrorKind, Options, Result, Store, Suspension, block_on};
+use agent_data_store::{Error, ErrorKind, Options, Result, Store, Suspension, Token, block_on};
 use pyo3::ffi;
 use pyo3::prelude::*;
 
@@ -39,13 +39,14 @@ struct Held {
 
 impl Opened {
     /// Opens the store at `url`. Call it without the interpreter lock: it waits for a fork that is under way.
-    pub(crate) fn open(url: &str) -> Result<Arc<Self>> {
+    pub(crate) fn open(url: &str, token: Option<Token>) -> Result<Arc<Self>> {
         if HELD.with_borrow(Option::is_some) {
             return Err(Error::new(ErrorKind::Unavailable, "the process is forking: open the store before or after"));
         }
         let _no_fork = FORKING.read().unwrap_or_else(PoisonError::into_inner);
         let mut options = Options::default();
         options.warnings = Some(Arc::new(secrets::Found));
+        options.token = token;
         let opened = Arc::new(Self { store: block_on(Store::open(url, options))? });
         let mut all = all_opened();
         all.retain(|other| other.strong_count() > 0);

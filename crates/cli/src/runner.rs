@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use agent_data_store::limits::check_agent;
-use agent_data_store::{Error, ErrorKind, Result};
+use agent_data_store::{Error, ErrorKind, Result, Token};
 
 use crate::args::RunArgs;
 use crate::input::{self, Source};
@@ -43,8 +43,10 @@ pub struct AgentRequest {
     pub globals: Option<PathBuf>,
     /// The URL to open. It may hold a password: not for messages.
     pub store_url: String,
-    /// The owner of the data, within the limits.
-    pub user: String,
+    /// The token for a server.
+    pub token: Option<Token>,
+    /// The owner of the data, within the limits; `None` for the one whom the store takes its caller for.
+    pub user: Option<String>,
     /// The agent's name, within the limits; the file's stem where none was given.
     pub agent: String,
     /// The namespace of `data_store`, within the limits.
@@ -83,6 +85,7 @@ impl<'a> AgentCall<'a> {
             tools: input::object("--tools", Source::argument_or_file(&run.tools))?,
             globals: run.globals.clone(),
             store_url: self.settings.store_url()?,
+            token: self.settings.token()?,
             user: self.settings.user.clone(),
             agent: self.agent()?,
             namespace: self.settings.namespace.clone(),

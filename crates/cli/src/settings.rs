@@ -1,16 +1,20 @@
 //! Where the data is and who asks: options, else the environment, else defaults.
 
-use agent_data_store::limits::check_namespace;
-use agent_data_store::{Error, ErrorKind, Identity, Result, default_url};
+use std::path::PathBuf;
+
+use agent_data_store::limits::{check_agent, check_namespace, check_user};
+use agent_data_store::{DataStore, Error, ErrorKind, Result, Store, Token, default_url};
 
 use crate::args::Global;
 
-const DEFAULT_NAME: &str = "default";
+const DEFAULT_NAMESPACE: &str = "default";
 
 #[derive(Debug)]
 pub(crate) struct Settings {
     store: Option<String>,
-    pub(crate) user: String,
+    token_file: Option<PathBuf>,
+    /// None: the one whom the store takes its caller for.
+    pub(crate) user: Option<String>,
     /// None: an administrator, who leaves no trace of access.
     pub(crate) agent: Option<String>,
     pub(crate) namespace: String,
@@ -18,21 +22,34 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn new(global: &Global) -> Result<Self> {
-        let name = |given: Option<String>| given.unwrap_or_else(|| DEFAULT_NAME.to_owned());
         let settings = Self {
             store: global.store.clone(),
-            user: name(given_or_set(&global.user, "AGENT_DATA_STORE_USER")?),
+            token_file: global.token_file.clone(),
+            user: given_or_set(&global.user, "AGENT_DATA_STORE_USER")?,
             agent: given_or_set(&global.agent, "AGENT_DATA_STORE_AGENT")?,
-            namespace: name(given_or_set(&global.namespace, "AGENT_DATA_STORE_NAMESPACE")?),
+            namespace: given_or_set(&global.namespace, "AGENT_DATA_STORE_NAMESPACE")?
+                .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
         };
         // Before anything is opened: a wrong call must not create a file.
-        settings.identity()?;
+        settings.user.as_deref().map_or(Ok(()), check_user)?;
+        settings.agent.as_deref().map_or(Ok(()), check_agent)?;
         check_namespace(&settings.namespace)?;
         Ok(settings)
     }
 
-    pub(crate) fn identity(&self) -> Result<Identity> {
-        Identity::new(&self.user, self.agent.as_deref())
+    /// What this caller sees of an open store.
+    pub(crate) fn view(&self, store: &Store) -> Result<DataStore> {
+        store.data_store(store.identity(self.user.as_deref(), self.agent.as_deref())?, &self.namespace)
+    }
+
+    /// The token for a server. Never an argument: everyone on a machine can see those of every program.
+    pub(crate) fn token(&self) -> Result<Option<Token>> {
+        let Some(path) = &self.token_file else { return Token::from_environment() };
+        let text = std::fs::read_to_string(path).map_err(|source| {
+            let message = format!("cannot read the token in {}: {source}: correct --token-file", path.display());
+            Error::new(ErrorKind::InvalidArgument, message).caused_by(source)
+        })?;
+        Token::new(text.trim()).map(Some)
     }
 
     pub(crate) fn store_url(&self) -> Result<String> {

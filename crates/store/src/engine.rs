@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::clock::Timestamp;
+use crate::data_store::Identity;
 use crate::error::Result;
 use crate::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
@@ -93,6 +94,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     /// Whether reads and writes are always [`Answer::Ready`], so that a short one needs no other thread.
     fn is_inline(&self) -> bool;
+
+    /// Whom the engine itself takes its caller for, where it has a way to know: a server tells by the token. Who names no
+    /// user then means this one. `None`: nobody in particular.
+    fn caller(&self) -> Option<&Identity> {
+        None
+    }
 
     /// Reads some records of `user`: one entry for each address, in that order, `None` where there is no live record.
     fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>>;

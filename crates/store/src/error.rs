@@ -145,6 +145,20 @@ impl Error {
         self
     }
 
+    /// Adds both versions of a precondition that failed.
+    #[cfg(feature = "remote")]
+    pub(crate) fn with_mismatch(mut self, mismatch: VersionMismatch) -> Self {
+        self.0.mismatch = Some(mismatch);
+        self
+    }
+
+    /// Adds who holds the lease.
+    #[cfg(feature = "remote")]
+    pub(crate) fn with_holder(mut self, holder: LeaseHolder) -> Self {
+        self.0.holder = Some(holder);
+        self
+    }
+
     /// Adds the error that caused this one.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {

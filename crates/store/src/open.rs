@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 use crate::secrets::SecretsPolicy;
 use crate::store::Options;
 
+#[cfg(feature = "remote")]
+const FORMS: &str = "use sqlite:///absolute/path.db, memory: or that of a server, http://host:port";
+#[cfg(not(feature = "remote"))]
 const FORMS: &str = "use sqlite:///absolute/path.db or memory:";
 
 /// The URL that is used where none is given: `AGENT_DATA_STORE_URL`, else one SQLite file in the platform's data folder,
@@ -88,6 +91,8 @@ pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn 
             let (path, sqlite_options) = parse_sqlite(rest)?;
             Ok(Arc::new(SqliteEngine::open(&path, &sqlite_options, options)?))
         }
+        #[cfg(feature = "remote")]
+        "http" | "https" => Ok(Arc::new(crate::engines::remote::RemoteEngine::open(url, options)?)),
         "memory" => Err(Error::invalid("store URL memory: takes nothing after the colon but ?secrets=…")),
         _ => Err(Error::invalid(format!("store URL scheme {scheme:?} is not known: {FORMS}"))),
     }

@@ -15,6 +15,10 @@ use crate::lease::HeldLocks;
 use crate::limits::{Limits, check_namespace};
 use crate::open::{open_engine, split_secrets};
 use crate::secrets::{SecretsPolicy, WarningSink};
+use crate::token::Token;
+
+/// Whose records are meant where nobody says so.
+const DEFAULT_USER: &str = "default";
 
 /// How many records' reads one write takes: a few milliseconds' work, so that other writers hardly notice.
 const FLUSH_AT_ONCE: usize = 2_000;
@@ -36,6 +40,8 @@ pub struct Options {
     pub secrets: SecretsPolicy,
     /// Who is told under [`SecretsPolicy::Warn`]. Default nobody; nothing is looked for then.
     pub warnings: Option<Arc<dyn WarningSink>>,
+    /// By which a server knows its caller. Engines without a server take no notice of it. Default none.
+    pub token: Option<Token>,
 }
 
 impl Default for Options {
@@ -47,6 +53,7 @@ impl Default for Options {
             housekeeping: true,
             secrets: SecretsPolicy::default(),
             warnings: None,
+            token: None,
         }
     }
 }
@@ -70,7 +77,8 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the store at `url`: `sqlite:///absolute/path.db` (`?durability=full|relaxed`) or `memory:`, either with
+    /// Opens the store at `url`: `sqlite:///absolute/path.db` (`?durability=full|relaxed`), `memory:`, or with the feature
+    /// `remote` that of a server, `http://host:port` or `https://host:port` (see [`crate::engines`]); each with
     /// `secrets=allow|warn|refuse` as a parameter (see [`SecretsPolicy`]).
     ///
     /// # Errors
@@ -138,6 +146,20 @@ impl Store {
     pub fn data_store(&self, identity: Identity, namespace: &str) -> Result<DataStore> {
         check_namespace(namespace)?;
         Ok(DataStore::new(Arc::clone(&self.0), identity, namespace.into()))
+    }
+
+    /// Whom the store takes its caller for, where it has a way to know: a server tells by the token.
+    pub fn caller(&self) -> Option<&Identity> {
+        self.0.engine.caller()
+    }
+
+    /// An identity on this store. Whoever names no user is the one whom the store takes them for, or else `default`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` as for [`Identity::new`].
+    pub fn identity(&self, user: Option<&str>, agent: Option<&str>) -> Result<Identity> {
+        let user = user.or_else(|| self.caller().map(Identity::user)).unwrap_or(DEFAULT_USER);
+        Identity::new(user, agent)
     }
 
     /// The limits in force.

@@ -149,6 +149,54 @@ pub fn error_as(message: &'static str, error: &Error) -> Json {
     object.end()
 }
 
+/// The error that [`error_as`] has written, but for the operation, which is the caller's; `None` where it is none.
+#[cfg(feature = "remote")]
+pub(crate) fn read_error(message: &str, text: &[u8]) -> Option<Error> {
+    use serde_json::{Map, Value};
+
+    use crate::error::{LeaseHolder, VersionMismatch};
+
+    let members: Map<String, Value> = serde_json::from_slice(text).ok()?;
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let number = |name: &str| members.get(name).and_then(Value::as_u64);
+    let mut error = Error::new(error_kind(text("code")?)?, text(message)?);
+    if let (Some(namespace), Some(key)) = (text("namespace"), text("key")) {
+        error = error.at(namespace, key);
+    }
+    if let (Some(expected), Some(actual)) = (number("expectedVersion"), number("actualVersion")) {
+        error = error.with_mismatch(VersionMismatch { expected, actual });
+    }
+    if members.contains_key("holder") {
+        let expires_at = text("heldUntil").and_then(Timestamp::parse);
+        error = error.with_holder(LeaseHolder { agent: text("holder").map(ToOwned::to_owned), expires_at });
+    }
+    Some(error)
+}
+
+/// The kind with this name.
+#[cfg(feature = "remote")]
+fn error_kind(code: &str) -> Option<ErrorKind> {
+    use ErrorKind::{
+        Conflict, CorruptStore, InvalidArgument, LeaseHeld, LeaseLost, NotSerializable, PermissionDenied,
+        QuotaExceeded, TooLarge, Unauthenticated, Unavailable,
+    };
+    [
+        InvalidArgument,
+        NotSerializable,
+        TooLarge,
+        Conflict,
+        LeaseHeld,
+        LeaseLost,
+        QuotaExceeded,
+        Unauthenticated,
+        PermissionDenied,
+        Unavailable,
+        CorruptStore,
+    ]
+    .into_iter()
+    .find(|kind| error_code(*kind) == code)
+}
+
 /// The name of an error's kind, for programs to tell errors apart.
 pub fn error_code(kind: ErrorKind) -> &'static str {
     match kind {

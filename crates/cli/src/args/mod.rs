@@ -7,6 +7,8 @@ mod serve;
 mod time;
 mod work;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
@@ -33,11 +35,16 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store: sqlite:///absolute/path.db or memory: [env: AGENT_DATA_STORE_URL] [default: a file in your data folder]
+    /// The store: sqlite:///absolute/path.db, memory: or a server's http://host:port [env: AGENT_DATA_STORE_URL] [default: a
+    /// file in your data folder]
     #[arg(long, value_name = "URL", global = true, value_hint = ValueHint::Url)]
     pub(crate) store: Option<String>,
 
-    /// The owner of the data [env: AGENT_DATA_STORE_USER] [default: default]
+    /// A file that holds the token for a server [env: AGENT_DATA_STORE_TOKEN, the token itself]
+    #[arg(long, value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The owner of the data [env: AGENT_DATA_STORE_USER] [default: the token's user, else default]
     #[arg(long, value_name = "NAME", global = true)]
     pub(crate) user: Option<String>,
 

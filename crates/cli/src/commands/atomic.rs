@@ -4,7 +4,7 @@ use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Write};
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{AppendOptions, block_on};
 
-use super::{Session, Sweep};
+use super::{Session, Sweep, no_keys};
 use crate::args::{AppendArgs, ExpireArgs, IncrementArgs, MergeArgs};
 use crate::failure::{Failure, Result};
 use crate::input::{self, Source};
@@ -57,7 +57,7 @@ impl Session {
                 expiry,
             };
             let outcome = block_on(view.write(vec![write]))?.into_iter().next().filter(|outcome| outcome.existed);
-            let outcome = outcome.ok_or_else(|| self.no_keys(&[&args.key]))?;
+            let outcome = outcome.ok_or_else(|| no_keys(view, &[&args.key]))?;
             if out.is_json() {
                 out.value(&Object::with_capacity(32).number("version", outcome.version).end())?;
             }

@@ -6,7 +6,7 @@ use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Record, W
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{SetOptions, block_on};
 
-use super::{Session, Sweep};
+use super::{Session, Sweep, no_keys};
 use crate::args::{GetArgs, SetArgs};
 use crate::failure::{Failure, Result};
 use crate::input::{self, Source};
@@ -17,7 +17,7 @@ impl Session {
         let default = args.default.as_deref().map(|text| input::option("--default", text, &self.limits)).transpose()?;
         self.with(Sweep::Nothing, |_, view| {
             let value = block_on(view.get(&args.key))?.or(default);
-            let value = value.ok_or_else(|| self.no_keys(&[&args.key]))?;
+            let value = value.ok_or_else(|| no_keys(view, &[&args.key]))?;
             out.value(&value)?;
             out.flush()
         })
@@ -70,14 +70,14 @@ impl Session {
             out.flush()?;
             match missing.is_empty() {
                 true => Ok(()),
-                false => Err(self.no_keys(&missing)),
+                false => Err(no_keys(view, &missing)),
             }
         })
     }
 
     pub(super) fn record(&self, key: &str, out: &mut Output) -> Result {
         self.with(Sweep::Nothing, |_, view| {
-            let record = block_on(view.get_record(key))?.ok_or_else(|| self.no_keys(&[key]))?;
+            let record = block_on(view.get_record(key))?.ok_or_else(|| no_keys(view, &[key]))?;
             match out.is_json() {
                 true => out.value(&wire::record(&record))?,
                 false => out.listing(&record_entries(&record))?,

@@ -6,7 +6,7 @@ use agent_data_store::model::Change;
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{DataStore, Follower, block_on};
 
-use super::{Session, Sweep};
+use super::{Session, Sweep, explain_nothing, place_of};
 use crate::args::{ChangesArgs, WaitArgs};
 use crate::escape::escaped;
 use crate::failure::{Failure, Result};
@@ -37,7 +37,7 @@ impl Session {
                 }
                 left -= 1;
             }
-            self.explain_nothing(args.limit.unwrap_or(u64::MAX) == left, "no changes", out);
+            explain_nothing(view, args.limit.unwrap_or(u64::MAX) == left, "no changes", out);
             out.flush()
         })
     }
@@ -51,7 +51,7 @@ impl Session {
                     None => String::new(),
                 };
                 let waited = humantime::format_duration(args.timeout);
-                let message = format!("no key {:?}{since} in {} within {waited}", args.key, self.place());
+                let message = format!("no key {:?}{since} in {} within {waited}", args.key, place_of(view));
                 Failure::Negative { code: "timed_out", message }
             })?;
             match out.is_json() {

@@ -89,8 +89,9 @@ impl Session {
         options.warnings = Some(Arc::new(Warnings::default()));
         // Most are over before a background thread would have a turn.
         options.housekeeping = sweep == Sweep::Meanwhile;
+        options.token = self.settings.token()?;
         let store = block_on(Store::open(&self.settings.store_url()?, options))?;
-        let view = store.data_store(self.settings.identity()?, &self.settings.namespace)?;
+        let view = self.settings.view(&store)?;
         let result = command(&store, &view);
         if result.is_ok() {
             // What cannot be swept now is swept by whoever opens the store next.
@@ -107,27 +108,27 @@ impl Session {
         }
         result
     }
+}
 
-    fn place(&self) -> String {
-        format!("namespace {:?} of user {:?}", self.settings.namespace, self.settings.user)
-    }
+fn place_of(view: &DataStore) -> String {
+    format!("namespace {:?} of user {:?}", view.namespace(), view.identity().user())
+}
 
-    fn no_keys(&self, keys: &[&str]) -> Failure {
-        /// More keys than this are not named: the rest is in the output of --json.
-        const NAMED: usize = 5;
-        let named: Vec<String> = keys.iter().take(NAMED).map(|key| format!("{key:?}")).collect();
-        let word = if keys.len() == 1 { "key" } else { "keys" };
-        let more = match keys.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        Failure::missing(format!("no {word} {}{more} in {}", named.join(", "), self.place()))
-    }
+fn no_keys(view: &DataStore, keys: &[&str]) -> Failure {
+    /// More keys than this are not named: the rest is in the output of --json.
+    const NAMED: usize = 5;
+    let named: Vec<String> = keys.iter().take(NAMED).map(|key| format!("{key:?}")).collect();
+    let word = if keys.len() == 1 { "key" } else { "keys" };
+    let more = match keys.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Failure::missing(format!("no {word} {}{more} in {}", named.join(", "), place_of(view)))
+}
 
-    /// An empty screen leaves a person wondering whether this is the right place.
-    fn explain_nothing(&self, nothing: bool, what: &str, out: &Output) {
-        if nothing && out.is_for_reading() {
-            out.note(&format!("{what} in {}", self.place()));
-        }
+/// An empty screen leaves a person wondering whether this is the right place.
+fn explain_nothing(view: &DataStore, nothing: bool, what: &str, out: &Output) {
+    if nothing && out.is_for_reading() {
+        out.note(&format!("{what} in {}", place_of(view)));
     }
 }

@@ -7,7 +7,7 @@ use agent_data_store::model::{NamespaceStats, PageSize, Range};
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{block_on, sqlite_path};
 
-use super::{Session, Sweep};
+use super::{Session, Sweep, explain_nothing, place_of};
 use crate::failure::{Failure, Result};
 use crate::output::{Align, Entry, Output, number, size, time};
 
@@ -22,7 +22,7 @@ impl Session {
                 out.value(&wire::array(keys.iter().map(|key| wire::string(key))))?;
             } else {
                 keys.iter().try_for_each(|key| out.name(key))?;
-                self.explain_nothing(keys.is_empty(), "no keys", out);
+                explain_nothing(view, keys.is_empty(), "no keys", out);
             }
             out.flush()
         })
@@ -35,7 +35,7 @@ impl Session {
             if out.is_json() {
                 out.value(&wire::array(namespaces.iter().map(wire::namespace_stats)))?;
             } else if namespaces.is_empty() {
-                out.note(&format!("no namespaces of user {:?}", self.settings.user));
+                out.note(&format!("no namespaces of user {:?}", view.identity().user()));
             } else {
                 let header = [
                     ("NAMESPACE", Align::Left),
@@ -89,8 +89,8 @@ impl Session {
         if !yes && !asks {
             return Err(Failure::invalid("clear deletes a whole namespace: add --yes to do so without being asked"));
         }
-        let place = self.place();
         self.with(Sweep::All, |_, view| {
+            let place = place_of(view);
             if !yes {
                 let question = format!("Delete {} in {place}?", records(block_on(view.count(""))?));
                 if !confirm(&question, io::stdin().lock(), io::stderr())? {
@@ -117,7 +117,7 @@ impl Session {
             if out.is_json() {
                 let (path, file_bytes) = file.as_ref().map(|(path, size)| (path.as_str(), *size)).unzip();
                 let stats = Object::with_capacity(256)
-                    .text("user", self.settings.user.as_str())
+                    .text("user", view.identity().user())
                     .text("engine", store.engine().name())
                     .text("file", path)
                     .number("fileBytes", file_bytes)
@@ -127,7 +127,7 @@ impl Session {
                 out.value(&stats.end())?;
             } else {
                 let mut entries = vec![
-                    ("user", Entry::Text(self.settings.user.clone())),
+                    ("user", Entry::Text(view.identity().user().to_owned())),
                     ("engine", Entry::Text(store.engine().name().to_owned())),
                 ];
                 if let Some((path, bytes)) = file {

@@ -6,7 +6,7 @@ use agent_data_store::wire::{self, Object};
 use agent_data_store::{Claim, ClaimOptions, ClaimedTask, Error, ErrorKind, FailedTask, Json, TaskSummary, block_on};
 
 use super::keeping::keeping;
-use super::{Session, Sweep};
+use super::{Session, Sweep, place_of};
 use crate::args::ClaimArgs;
 use crate::failure::{Failure, Result};
 use crate::input::{self, Source};
@@ -34,7 +34,7 @@ impl Session {
         options.max_attempts = args.max_attempts;
         self.with(Sweep::Meanwhile, |_, view| {
             let claim = block_on(view.claim(&args.prefix, options))?.ok_or_else(|| {
-                let message = format!("no task under {:?} to claim in {}", args.prefix, self.place());
+                let message = format!("no task under {:?} to claim in {}", args.prefix, place_of(view));
                 Failure::Negative { code: "no_task", message }
             })?;
             self.work_on(claim, args, out)

@@ -1,6 +1,6 @@
 //! Many writes at once.
 
-use agent_data_store::wire;
+use agent_data_store::{Quota, wire};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -18,6 +18,18 @@ pub(crate) struct Batch<'a> {
     #[serde(borrow)]
     #[schema(max_items = 100_000)]
     writes: Vec<WriteBody<'a>>,
+    /// What the user's records may take afterwards; beyond it the batch is refused.
+    quota: Option<Limits>,
+}
+
+/// Limits of a user's records over all namespaces; what is left out is not limited.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    /// Most live records.
+    records: Option<u64>,
+    /// Most bytes of the live records' keys, values and metadata, as UTF-8 JSON text.
+    bytes: Option<u64>,
 }
 
 /// Applies writes to any namespaces, all or none.
@@ -25,12 +37,17 @@ pub(crate) struct Batch<'a> {
     post, path = "/data-store/batch", tag = "many at once", operation_id = "write_batch", request_body = Batch<'_>,
     responses(
         (status = 200, description = "What each of them did, in order", body = Vec<schemas::Outcome>),
+        (status = 507, description = "The batch is over its quota", body = schemas::Error),
         (status = 412, description = "A record has another version than a write asks for", body = schemas::Error),
     ),
 )]
 pub(crate) async fn write(caller: Caller, body: JsonBody) -> Result {
     let view = caller.writer_to_all()?;
-    let writes = body.parse::<Batch<'_>>()?.writes;
+    let Batch { writes, quota } = body.parse()?;
+    let view = match quota {
+        Some(Limits { records, bytes }) => view.with_quota(Quota { records, bytes }),
+        None => view,
+    };
     let writes = writes.into_iter().map(|write| write.anywhere(view.limits())).collect::<Result<_>>()?;
     let outcomes = view.write(writes).await?;
     Ok(json(wire::array(outcomes.iter().map(wire::outcome))))

@@ -1,5 +1,6 @@
 //! What the author of an engine supplies.
 
+use crate::blocking::block_on;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{Options, Store};
@@ -34,6 +35,15 @@ pub trait Place: Send + Sync {
     /// stand at `now`.
     fn advance_to(&self, now: Timestamp) {
         let _ = now;
+    }
+
+    /// Takes one small step of housekeeping; `true` where more is left to do. `store` is one that this place has opened:
+    /// where a server keeps the records, it is the server that has to do it.
+    ///
+    /// # Errors
+    /// Whatever the engine fails with; the case then fails.
+    fn maintain(&self, store: &Store) -> Result<bool> {
+        block_on(store.maintain())
     }
 }
 

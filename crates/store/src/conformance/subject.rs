@@ -91,7 +91,12 @@ impl<'h> Subject<'h> {
 
     /// Does all the housekeeping that there is to do.
     pub(super) fn maintain(&self) {
-        maintain(&self.store);
+        maintain(|| self.maintain_a_step());
+    }
+
+    /// Does one step of it; whether more is left to do.
+    pub(super) fn maintain_a_step(&self) -> bool {
+        self.place.maintain(&self.store).expect("maintain")
     }
 
     pub(super) fn close(&self) {
@@ -117,9 +122,10 @@ pub(super) fn options(clock: &Arc<ManualClock>) -> Options {
     Options { clock: Arc::clone(clock) as Arc<dyn Clock>, housekeeping: false, ..Options::default() }
 }
 
-pub(super) fn maintain(store: &Store) {
+/// Takes one step after the other while there is more to do.
+pub(super) fn maintain(step: impl Fn() -> bool) {
     const MOST_STEPS: usize = 10_000;
-    let finished = (0..MOST_STEPS).any(|_| !block_on(store.maintain()).expect("maintain"));
+    let finished = (0..MOST_STEPS).any(|_| !step());
     assert!(finished, "housekeeping does not end");
 }
 

@@ -1,4 +1,6 @@
 //! What keeps records. Each engine implements [`crate::engine::Engine`] and nothing more.
 
 pub mod memory;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod sqlite;

@@ -105,7 +105,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert_eq!(cleared.clear(), RECORDS as u64);
         // A step takes something: there cannot be more of them than there is to take.
         let finished = (0..3 * RECORDS).any(|_| {
-            let more = block_on(subject.store().maintain()).expect("maintain");
+            let more = subject.maintain_a_step();
             assert_eq!((notes.count(""), cleared.count("")), (RECORDS as u64, 0));
             assert_eq!(notes.stats().map(|stats| stats.records), Some(RECORDS as u64));
             !more

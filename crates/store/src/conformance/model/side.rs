@@ -61,6 +61,13 @@ impl<'h> Side<'h> {
         }
     }
 
+    fn maintain(&self) {
+        match &self.subject {
+            Some(subject) => subject.maintain(),
+            None => maintain(|| block_on(self.store.maintain()).expect("maintain")),
+        }
+    }
+
     /// The earliest expiry that is still to come.
     pub(super) fn next_expiry(&self) -> Option<Timestamp> {
         let records =
@@ -97,7 +104,7 @@ impl<'h> Side<'h> {
         match op {
             Op::Advance(_) | Op::AdvanceToExpiry(_) => "advanced".to_owned(),
             Op::Maintain => {
-                maintain(&self.store);
+                self.maintain();
                 "maintained".to_owned()
             }
             Op::Flush => {
@@ -294,7 +301,7 @@ impl<'h> Side<'h> {
 
     /// With everything swept, the change feed tells of the records that are there and of no other.
     pub(super) fn assert_feed_complete(&mut self) {
-        maintain(&self.store);
+        self.maintain();
         for user in USERS {
             self.take_changes(user, false, &mut Vec::new());
             for namespace in NAMESPACES {
