@@ -5,6 +5,7 @@
 //! those who still do that see ours, and we see theirs.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,14 +43,22 @@ impl Default for LockOptions {
 
 /// Locks held by this process, with their owners.
 #[derive(Debug, Default)]
-pub(crate) struct HeldLocks(Mutex<HashMap<LockName, (Version, u64)>>);
+pub(crate) struct HeldLocks(Mutex<HashMap<LockName, HeldLock>>);
 
 type LockName = (Arc<str>, Arc<str>, Box<str>);
+
+#[derive(Debug)]
+struct HeldLock {
+    /// Of which lease this is: one that was lost must not touch the entry of the next.
+    token: Version,
+    /// The version of the last renewal.
+    version: Version,
+    owner: u64,
+}
 
 /// A held lock; dropping it releases it.
 pub struct Lease {
     state: Arc<State>,
-    token: Version,
     renewal: Option<Renewal>,
 }
 
@@ -59,6 +68,7 @@ struct State {
     key: String,
     ttl: Duration,
     since: Timestamp,
+    token: Version,
     /// The version of the last renewal; `None` once the lease is over.
     held: Mutex<Option<Version>>,
 }
@@ -145,10 +155,11 @@ impl DataStore {
             key,
             ttl: options.ttl,
             since: self.now(),
+            token: version,
             held: Mutex::new(Some(version)),
         });
         // From here on a failure releases the lock again.
-        let mut lease = Lease { state, token: version, renewal: None };
+        let mut lease = Lease { state, renewal: None };
         if options.keep_alive {
             lease.renewal = Some(Renewal::start(Arc::clone(&lease.state))?);
         }
@@ -160,7 +171,7 @@ impl Lease {
     /// The fencing token: greater than that of every earlier holder of the lock. Have whatever the lock protects refuse
     /// smaller ones.
     pub fn token(&self) -> Version {
-        self.token
+        self.state.token
     }
 
     /// What is locked.
@@ -217,7 +228,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.renewal = None;
-        self.state.view.held_locks().remove(&self.state.view, &self.state.key);
+        self.state.view.held_locks().remove(&self.state.view, &self.state.key, self.state.token);
         if self.is_held() {
             // Where this fails the lease ends by itself.
             let _ = block_on(self.state.release());
@@ -229,7 +240,7 @@ impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lease")
             .field("resource", &self.state.resource)
-            .field("token", &self.token)
+            .field("token", &self.state.token)
             .finish_non_exhaustive()
     }
 }
@@ -256,7 +267,7 @@ impl State {
         match block_on(self.view.put(&self.key, value, options)) {
             Ok(version) => {
                 *held = Some(version);
-                self.view.held_locks().renewed(&self.view, &self.key, version);
+                self.view.held_locks().renewed(&self.view, &self.key, self.token, version);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -284,7 +295,7 @@ impl State {
 }
 
 impl HeldLocks {
-    fn locks(&self) -> MutexGuard<'_, HashMap<LockName, (Version, u64)>> {
+    fn locks(&self) -> MutexGuard<'_, HashMap<LockName, HeldLock>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -293,21 +304,25 @@ impl HeldLocks {
     }
 
     fn owner(&self, view: &DataStore, key: &str, version: Version) -> Option<u64> {
-        self.locks().get(&Self::name(view, key)).filter(|(held, _)| *held == version).map(|(_, owner)| *owner)
+        self.locks().get(&Self::name(view, key)).filter(|held| held.version == version).map(|held| held.owner)
     }
 
-    fn add(&self, view: &DataStore, key: &str, version: Version, owner: u64) {
-        self.locks().insert(Self::name(view, key), (version, owner));
+    fn add(&self, view: &DataStore, key: &str, token: Version, owner: u64) {
+        self.locks().insert(Self::name(view, key), HeldLock { token, version: token, owner });
     }
 
-    fn renewed(&self, view: &DataStore, key: &str, version: Version) {
-        if let Some((held, _)) = self.locks().get_mut(&Self::name(view, key)) {
-            *held = version;
+    fn renewed(&self, view: &DataStore, key: &str, token: Version, version: Version) {
+        if let Some(held) = self.locks().get_mut(&Self::name(view, key)).filter(|held| held.token == token) {
+            held.version = version;
         }
     }
 
-    fn remove(&self, view: &DataStore, key: &str) {
-        self.locks().remove(&Self::name(view, key));
+    fn remove(&self, view: &DataStore, key: &str, token: Version) {
+        if let Entry::Occupied(entry) = self.locks().entry(Self::name(view, key))
+            && entry.get().token == token
+        {
+            entry.remove();
+        }
     }
 }
 
