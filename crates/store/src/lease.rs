@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::data_store::{DataStore, SetOptions, expiry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
+use crate::lock_queue::{LockQueue, Turn};
 use crate::model::{Expiry, Mutation, Precondition, Version, Write};
 
 /// How long a lock written by hand, which has no expiry, is taken to be held.
@@ -73,19 +74,20 @@ struct State {
     held: Mutex<Option<Version>>,
 }
 
-enum Attempt {
-    Acquired(Version),
-    HeldBy {
+/// What is found in the place of a lock.
+enum Found {
+    /// Nothing, as version 0, or what was left by one who wrote it by hand.
+    Free(Version),
+    Held {
         agent: Option<String>,
         until: Option<Timestamp>,
         version: Version,
     },
-    /// Somebody else was quicker.
-    Raced,
 }
 
 impl DataStore {
-    /// Takes the lock on `resource`, waiting for it if asked to.
+    /// Takes the lock on `resource`, waiting for it if asked to. Those who wait get it in the order in which they asked;
+    /// who does not wait takes it whenever it is free.
     ///
     /// # Errors
     /// `LeaseHeld` names the holder and when its lease ends; `InvalidArgument` where the same owner holds it already.
@@ -100,47 +102,75 @@ impl DataStore {
         self.checked_address(&key)?;
         expiry(Some(options.ttl))?;
         let give_up_at = self.now().saturating_add(options.wait);
+        let mut queue = if options.wait.is_zero() { None } else { LockQueue::at(self, resource) };
         loop {
             let position = self.position().await?;
-            match self.try_acquire(&key, options.ttl).await? {
-                Attempt::Acquired(version) => return self.lease(resource, key, version, options),
-                Attempt::Raced => {}
-                Attempt::HeldBy { agent, until, version } => {
+            let found = self.find_lock(&key).await?;
+            let now = self.now();
+            let look_again_at = match found {
+                Found::Free(version) => {
+                    let turn = match &mut queue {
+                        Some(queue) => queue.turn(now).await?,
+                        None => Turn::default(),
+                    };
+                    if turn.left_until.is_none() || now >= give_up_at {
+                        if let Some(version) = self.take(&key, version, options.ttl, turn.leaving).await? {
+                            if let Some(queue) = &mut queue {
+                                queue.left();
+                            }
+                            return self.lease(resource, key, version, options);
+                        }
+                        continue;
+                    }
+                    turn.left_until.unwrap_or(now)
+                }
+                Found::Held { agent, until, version } => {
+                    queue.iter_mut().for_each(LockQueue::lock_is_held);
                     if options.owner.is_some() && self.held_locks().owner(self, &key, version) == options.owner {
                         return Err(Error::invalid(format!(
                             "lock {resource:?} is held by this very caller: locks are not re-entrant, release it first"
                         )));
                     }
-                    let now = self.now();
                     if now >= give_up_at {
                         return Err(Error::lease_held(self.namespace(), &key, resource, agent, until));
                     }
-                    self.wait_for_change(position, until.map_or(give_up_at, |until| until.min(give_up_at))).await?;
+                    until.unwrap_or(give_up_at)
                 }
+            };
+            let mut wait_until = look_again_at.min(give_up_at);
+            if let Some(queue) = &mut queue {
+                wait_until = wait_until.min(queue.wait().await?);
             }
+            self.wait_for_change(position, wait_until).await?;
         }
     }
 
-    async fn try_acquire(&self, key: &str, ttl: Duration) -> Result<Attempt> {
-        let row = self.current(key).await?;
+    async fn find_lock(&self, key: &str) -> Result<Found> {
+        let Some((value, version, expires_at)) = self.current(key).await? else { return Ok(Found::Free(0)) };
+        let holder = Holder::parse(value.as_str());
+        // Ours always have an expiry, at which they are gone.
+        let until = expires_at.or_else(|| holder.acquired_at.map(|at| at.saturating_add(HANDWRITTEN_TTL)));
+        if expires_at.is_none() && until.is_some_and(|until| until <= self.now()) {
+            return Ok(Found::Free(version));
+        }
+        Ok(Found::Held { agent: holder.agent, until, version })
+    }
+
+    /// Writes the lock in the place of what was found there, together with `others`; `None` where somebody else was
+    /// quicker.
+    async fn take(&self, key: &str, found: Version, ttl: Duration, others: Vec<Write>) -> Result<Option<Version>> {
         let now = self.now();
-        let version = match row {
-            None => 0,
-            Some((value, version, expires_at)) => {
-                let holder = Holder::parse(value.as_str());
-                // Ours always have an expiry, at which they are gone.
-                let until = expires_at.or_else(|| holder.acquired_at.map(|at| at.saturating_add(HANDWRITTEN_TTL)));
-                if expires_at.is_some() || until.is_none_or(|until| now < until) {
-                    return Ok(Attempt::HeldBy { agent: holder.agent, until, version });
-                }
-                version
-            }
+        let lock = Write {
+            address: self.checked_address(key)?,
+            precondition: Precondition::Version(found),
+            mutation: Mutation::Set(holder_value(self.identity().agent(), now, now)),
+            metadata: None,
+            expiry: Expiry::After(ttl),
         };
-        let value = holder_value(self.identity().agent(), now, now);
-        let options = SetOptions { ttl: Some(ttl), if_version: Some(version), ..SetOptions::default() };
-        match self.put(key, value, options).await {
-            Ok(version) => Ok(Attempt::Acquired(version)),
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Attempt::Raced),
+        let writes = std::iter::once(lock).chain(others).collect();
+        match self.apply_brought(writes).await {
+            Ok(outcomes) => Ok(outcomes.first().map(|outcome| outcome.version)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -25,6 +25,7 @@ mod housekeeping;
 mod json;
 mod json_check;
 mod lease;
+mod lock_queue;
 mod number;
 mod open;
 mod secrets;

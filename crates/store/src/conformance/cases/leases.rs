@@ -1,6 +1,7 @@
 //! Locks: one holder at a time, for a time.
 
 use std::mem;
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
 use super::Cases;
@@ -32,6 +33,12 @@ fn lock(notes: &Handle) -> Lease {
 /// A lock whose holder has died: nobody will renew or release it.
 fn lock_and_die(notes: &Handle) {
     mem::forget(lock(notes));
+}
+
+/// Where those who wait have their places.
+fn places(subject: &Subject<'_>) -> Handle {
+    let notes = subject.notes().as_administrator();
+    notes.in_namespace(&format!("locks-waiting:{}", notes.namespace()))
 }
 
 fn release(lease: Lease) {
@@ -346,6 +353,89 @@ pub(super) fn add_to(cases: &mut Cases) {
         }), ErrorKind::LeaseHeld);
         assert_eq!(error.lease_holder().expect("a holder").agent.as_deref(), Some("agent"));
         release(lease);
+    });
+
+    cases.add("those who wait for a lock get it in the order in which they asked", |subject| {
+        let notes = subject.notes();
+        let lease = lock(&notes);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let wait = |number: u64| {
+            let (notes, order) = (notes.clone(), Arc::clone(&order));
+            let waiting = Elsewhere::begin(move || {
+                let lease = try_lock(&notes, LockOptions { wait: LONG, ..PLAIN }).expect("lock");
+                order.lock().expect("no panic").push(number);
+                release(lease);
+            });
+            eventually("it waits", || places(subject).count("") == number);
+            waiting
+        };
+        let waiting: Vec<_> = (1..=5).map(wait).collect();
+        release(lease);
+        // Whoever has just had it is quick to ask again.
+        release(lock_elsewhere(&notes, LONG).end().expect("lock"));
+        assert_eq!(*order.lock().expect("no panic"), [1, 2, 3, 4, 5]);
+        waiting.into_iter().for_each(Elsewhere::end);
+        assert_eq!(notes.list_namespaces(""), [""; 0], "nobody waits any more");
+    });
+
+    cases.add("a free lock is left to who waits for it longest, for a moment", |subject| {
+        let notes = subject.notes();
+        // Of those who died while they waited.
+        for number in 0..3 {
+            places(subject).set(&format!("x:{number:016x}"), "null");
+            places(subject).set(&format!("x:y:{number:016x}"), "null");
+        }
+        let waiting = lock_elsewhere(&notes, LONG);
+        eventually("it waits", || places(subject).count("") == 7);
+        release(lock(&notes));
+        assert_eq!(places(subject).count("x:y"), 3);
+        let lease = waiting.end_while(|| subject.advance(SECOND / 20)).expect("lock");
+        assert_eq!(places(subject).count(""), 3, "those who died are passed over, and nobody at another lock");
+        // The clock may have gone on.
+        drop(lease);
+    });
+
+    cases.add("whoever gives up waiting for a lock leaves its place", |subject| {
+        let notes = subject.notes();
+        let lease = lock(&notes);
+        let waiting = lock_elsewhere(&notes, 30 * SECOND);
+        eventually("it waits", || places(subject).count("") == 1);
+        subject.advance(30 * SECOND);
+        refused(waiting.end(), ErrorKind::LeaseHeld);
+        assert_eq!(places(subject).count(""), 0);
+        release(lease);
+    });
+
+    cases.add("a place in the order of those who wait is kept as long as one waits", |subject| {
+        let notes = subject.notes();
+        let lease = try_lock(&notes, LockOptions { ttl: LONG, ..PLAIN }).expect("lock");
+        let first = lock_elsewhere(&notes.as_agent("first"), LONG);
+        eventually("it waits", || places(subject).count("") == 1);
+        for _ in 0..5 {
+            subject.advance(30 * SECOND);
+            let until = Some(subject.now().saturating_add(30 * SECOND));
+            eventually("it keeps its place", || places(subject).records().iter().all(|place| place.expires_at > until));
+        }
+        let second = lock_elsewhere(&notes.as_agent("second"), LONG);
+        eventually("both wait", || places(subject).count("") == 2);
+        subject.advance(30 * SECOND);
+        release(lease);
+        let lease = first.end().expect("lock");
+        assert_eq!(held_by(&notes).0.as_deref(), Some("first"));
+        release(lease);
+        release(second.end().expect("lock"));
+    });
+
+    cases.add("of many who ask for a lock at once one gets it", |subject| {
+        let notes = subject.notes();
+        for round in 0..ROUNDS {
+            let together = Barrier::new(THREADS);
+            let leases = in_threads(|_| {
+                together.wait();
+                try_lock(&notes, PLAIN)
+            });
+            assert_eq!(leases.iter().filter(|lease| lease.is_ok()).count(), 1, "round {round}");
+        }
     });
 
     cases.add("of many who wait for a lock each gets it, one at a time", |subject| {
