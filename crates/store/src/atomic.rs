@@ -49,8 +49,8 @@ impl DataStore {
     /// Has the record expire `ttl` from now, or never with `None`; whether there was a live one.
     pub async fn expire(&self, key: &str, ttl: Option<Duration>) -> Result<bool> {
         let expiry = match ttl {
-            Some(_) => expiry(ttl)?,
-            None => Expiry::Never,
+            Some(_) => expiry(ttl),
+            None => Ok(Expiry::Never),
         };
         Ok(self.write_traced("expire", key, Mutation::Touch, expiry).await?.existed)
     }
@@ -85,11 +85,17 @@ impl DataStore {
     }
 
     async fn change(&self, verb: &'static str, key: &str, mutation: Mutation, ttl: Option<Duration>) -> Result<Json> {
-        let outcome = self.write_traced(verb, key, mutation, expiry(ttl)?).await?;
+        let outcome = self.write_traced(verb, key, mutation, expiry(ttl)).await?;
         outcome.result.ok_or_else(|| Error::corrupt("the engine gave no result for a change"))
     }
 
-    async fn write_traced(&self, verb: &'static str, key: &str, mutation: Mutation, expiry: Expiry) -> Result<Outcome> {
+    async fn write_traced(
+        &self,
+        verb: &'static str,
+        key: &str,
+        mutation: Mutation,
+        expiry: Result<Expiry>,
+    ) -> Result<Outcome> {
         let traced = self.trace(verb, key);
         let result = async {
             let write = Write {
@@ -97,7 +103,7 @@ impl DataStore {
                 precondition: Precondition::None,
                 mutation,
                 metadata: None,
-                expiry,
+                expiry: expiry?,
             };
             self.write_one(self.checked_write(write)?).await
         };

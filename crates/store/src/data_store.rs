@@ -451,7 +451,7 @@ impl DataStore {
     }
 
     /// Applies what a caller brings, within the policy for likely credentials.
-    async fn apply_brought(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
+    pub(crate) async fn apply_brought(&self, writes: Vec<Write>) -> Result<Vec<Outcome>> {
         let warnings = self.look_for_secrets(&writes)?;
         let outcomes = self.apply(writes).await?;
         self.warn_of_secrets(&warnings);

@@ -5,6 +5,7 @@
 //! those who still do that see ours, and we see theirs.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::data_store::{DataStore, SetOptions, expiry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
+use crate::lock_queue::{LockQueue, Turn};
 use crate::model::{Expiry, Mutation, Precondition, Version, Write};
 use crate::wire;
 
@@ -43,9 +45,18 @@ impl Default for LockOptions {
 
 /// Locks held by this process, with their owners.
 #[derive(Debug, Default)]
-pub(crate) struct HeldLocks(Mutex<HashMap<LockName, (Version, u64)>>);
+pub(crate) struct HeldLocks(Mutex<HashMap<LockName, HeldLock>>);
 
 type LockName = (Arc<str>, Arc<str>, Box<str>);
+
+#[derive(Debug)]
+struct HeldLock {
+    /// Of which lease this is: one that was lost must not touch the entry of the next.
+    token: Version,
+    /// The version of the last renewal.
+    version: Version,
+    owner: u64,
+}
 
 /// A held lock; dropping it releases it.
 pub struct Lease {
@@ -64,19 +75,20 @@ struct State {
     held: Mutex<Option<Version>>,
 }
 
-enum Attempt {
-    Acquired(Version),
-    HeldBy {
+/// What is found in the place of a lock.
+enum Found {
+    /// Nothing, as version 0, or what was left by one who wrote it by hand.
+    Free(Version),
+    Held {
         agent: Option<String>,
         until: Option<Timestamp>,
         version: Version,
     },
-    /// Somebody else was quicker.
-    Raced,
 }
 
 impl DataStore {
-    /// Takes the lock on `resource`, waiting for it if asked to.
+    /// Takes the lock on `resource`, waiting for it if asked to. Those who wait get it in the order in which they asked;
+    /// who does not wait takes it whenever it is free.
     ///
     /// # Errors
     /// `LeaseHeld` names the holder and when its lease ends; `InvalidArgument` where the same owner holds it already.
@@ -95,47 +107,75 @@ impl DataStore {
         self.checked_address(&key)?;
         expiry(Some(options.ttl))?;
         let give_up_at = self.now().saturating_add(options.wait);
+        let mut queue = if options.wait.is_zero() { None } else { LockQueue::at(self, resource) };
         loop {
             let position = self.position().await?;
-            match self.try_acquire(&key, options.ttl).await? {
-                Attempt::Acquired(version) => return Ok((key, version)),
-                Attempt::Raced => {}
-                Attempt::HeldBy { agent, until, version } => {
+            let found = self.find_lock(&key).await?;
+            let now = self.now();
+            let look_again_at = match found {
+                Found::Free(version) => {
+                    let turn = match &mut queue {
+                        Some(queue) => queue.turn(now).await?,
+                        None => Turn::default(),
+                    };
+                    if turn.left_until.is_none() || now >= give_up_at {
+                        if let Some(version) = self.take(&key, version, options.ttl, turn.leaving).await? {
+                            if let Some(queue) = &mut queue {
+                                queue.left();
+                            }
+                            return Ok((key, version));
+                        }
+                        continue;
+                    }
+                    turn.left_until.unwrap_or(now)
+                }
+                Found::Held { agent, until, version } => {
+                    queue.iter_mut().for_each(LockQueue::lock_is_held);
                     if options.owner.is_some() && self.held_locks().owner(self, &key, version) == options.owner {
                         return Err(Error::invalid(format!(
                             "lock {resource:?} is held by this very caller: locks are not re-entrant, release it first"
                         )));
                     }
-                    let now = self.now();
                     if now >= give_up_at {
                         return Err(Error::lease_held(self.namespace(), &key, resource, agent, until));
                     }
-                    self.wait_for_change(position, until.map_or(give_up_at, |until| until.min(give_up_at))).await?;
+                    until.unwrap_or(give_up_at)
                 }
+            };
+            let mut wait_until = look_again_at.min(give_up_at);
+            if let Some(queue) = &mut queue {
+                wait_until = wait_until.min(queue.wait().await?);
             }
+            self.wait_for_change(position, wait_until).await?;
         }
     }
 
-    async fn try_acquire(&self, key: &str, ttl: Duration) -> Result<Attempt> {
-        let row = self.current(key).await?;
+    async fn find_lock(&self, key: &str) -> Result<Found> {
+        let Some((value, version, expires_at)) = self.current(key).await? else { return Ok(Found::Free(0)) };
+        let holder = Holder::parse(value.as_str());
+        // Ours always have an expiry, at which they are gone.
+        let until = expires_at.or_else(|| holder.acquired_at.map(|at| at.saturating_add(HANDWRITTEN_TTL)));
+        if expires_at.is_none() && until.is_some_and(|until| until <= self.now()) {
+            return Ok(Found::Free(version));
+        }
+        Ok(Found::Held { agent: holder.agent, until, version })
+    }
+
+    /// Writes the lock in the place of what was found there, together with `others`; `None` where somebody else was
+    /// quicker.
+    async fn take(&self, key: &str, found: Version, ttl: Duration, others: Vec<Write>) -> Result<Option<Version>> {
         let now = self.now();
-        let version = match row {
-            None => 0,
-            Some((value, version, expires_at)) => {
-                let holder = Holder::parse(value.as_str());
-                // Ours always have an expiry, at which they are gone.
-                let until = expires_at.or_else(|| holder.acquired_at.map(|at| at.saturating_add(HANDWRITTEN_TTL)));
-                if expires_at.is_some() || until.is_none_or(|until| now < until) {
-                    return Ok(Attempt::HeldBy { agent: holder.agent, until, version });
-                }
-                version
-            }
+        let lock = Write {
+            address: self.checked_address(key)?,
+            precondition: Precondition::Version(found),
+            mutation: Mutation::Set(holder_value(self.identity().agent(), now, &now.to_string(), None)),
+            metadata: None,
+            expiry: Expiry::After(ttl),
         };
-        let value = holder_value(self.identity().agent(), now, &now.to_string(), None);
-        let options = SetOptions { ttl: Some(ttl), if_version: Some(version), ..SetOptions::default() };
-        match self.put(key, value, options).await {
-            Ok(version) => Ok(Attempt::Acquired(version)),
-            Err(error) if error.kind() == ErrorKind::Conflict => Ok(Attempt::Raced),
+        let writes = std::iter::once(lock).chain(others).collect();
+        match self.apply_brought(writes).await {
+            Ok(outcomes) => Ok(outcomes.first().map(|outcome| outcome.version)),
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -223,7 +263,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.renewal = None;
-        self.state.view.held_locks().remove(&self.state.view, &self.state.key);
+        self.state.view.held_locks().remove(&self.state.view, &self.state.key, self.state.token);
         if self.is_held() {
             // Where this fails the lease ends by itself.
             let _ = block_on(self.state.release());
@@ -235,7 +275,7 @@ impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lease")
             .field("resource", &self.state.resource)
-            .field("token", &self.token())
+            .field("token", &self.state.token)
             .finish_non_exhaustive()
     }
 }
@@ -259,7 +299,7 @@ impl State {
         match block_on(self.view.put(&self.key, value, options)) {
             Ok(version) => {
                 *held = Some(version);
-                self.view.held_locks().renewed(&self.view, &self.key, version);
+                self.view.held_locks().renewed(&self.view, &self.key, self.token, version);
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Conflict => {
@@ -287,7 +327,7 @@ impl State {
 }
 
 impl HeldLocks {
-    fn locks(&self) -> MutexGuard<'_, HashMap<LockName, (Version, u64)>> {
+    fn locks(&self) -> MutexGuard<'_, HashMap<LockName, HeldLock>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -296,21 +336,25 @@ impl HeldLocks {
     }
 
     fn owner(&self, view: &DataStore, key: &str, version: Version) -> Option<u64> {
-        self.locks().get(&Self::name(view, key)).filter(|(held, _)| *held == version).map(|(_, owner)| *owner)
+        self.locks().get(&Self::name(view, key)).filter(|held| held.version == version).map(|held| held.owner)
     }
 
-    fn add(&self, view: &DataStore, key: &str, version: Version, owner: u64) {
-        self.locks().insert(Self::name(view, key), (version, owner));
+    fn add(&self, view: &DataStore, key: &str, token: Version, owner: u64) {
+        self.locks().insert(Self::name(view, key), HeldLock { token, version: token, owner });
     }
 
-    fn renewed(&self, view: &DataStore, key: &str, version: Version) {
-        if let Some((held, _)) = self.locks().get_mut(&Self::name(view, key)) {
-            *held = version;
+    fn renewed(&self, view: &DataStore, key: &str, token: Version, version: Version) {
+        if let Some(held) = self.locks().get_mut(&Self::name(view, key)).filter(|held| held.token == token) {
+            held.version = version;
         }
     }
 
-    fn remove(&self, view: &DataStore, key: &str) {
-        self.locks().remove(&Self::name(view, key));
+    fn remove(&self, view: &DataStore, key: &str, token: Version) {
+        if let Entry::Occupied(entry) = self.locks().entry(Self::name(view, key))
+            && entry.get().token == token
+        {
+            entry.remove();
+        }
     }
 }
 

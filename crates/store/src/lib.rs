@@ -26,6 +26,7 @@ mod json;
 mod json_check;
 mod lease;
 mod lock;
+mod lock_queue;
 mod number;
 mod open;
 mod rows;

@@ -150,19 +150,29 @@ impl DataStore {
         Ok(Claim { view: self.clone(), key: row.key, value, token, version: row.version, state })
     }
 
-    /// Sums up the tasks under `prefix`.
+    /// Sums up the tasks under `prefix`. Those whose key was completed before count as done, not as waiting.
     pub async fn tasks(&self, prefix: &str) -> Result<TaskSummary> {
         let now = self.now();
-        let mut summary = TaskSummary { done: self.done_tasks()?.count(prefix).await?, ..TaskSummary::default() };
+        let done = self.done_tasks()?;
+        let mut summary = TaskSummary { done: done.count(prefix).await?, ..TaskSummary::default() };
         let mut rows = Rows::new(self, prefix);
-        while let Some(row) = rows.next().await? {
-            let state = TaskState::of(&row);
-            match state.by.is_some().then(|| state.readiness(now)) {
-                Some(Readiness::At(until)) => {
-                    summary.claimed.push(ClaimedTask { key: row.key, agent: state.by, attempt: state.attempt, until });
+        while let Some(page) = rows.next_page().await? {
+            let mut waiting = Vec::new();
+            for row in page {
+                let state = TaskState::of(&row);
+                match state.by.is_some().then(|| state.readiness(now)) {
+                    Some(Readiness::At(until)) => {
+                        let agent = state.by.filter(|by| !by.is_empty());
+                        summary.claimed.push(ClaimedTask { key: row.key, agent, attempt: state.attempt, until });
+                    }
+                    _ => waiting.push(done.checked_address(&row.key)?),
                 }
-                _ => summary.waiting += 1,
             }
+            let completed = match summary.done {
+                0 => 0,
+                _ => self.read_rows(&waiting, View::Version).await?.iter().flatten().count(),
+            };
+            summary.waiting += (waiting.len() - completed) as u64;
         }
         let failed = self.failed_tasks()?;
         let mut rows = Rows::new(&failed, prefix);
@@ -298,18 +308,26 @@ impl<'a> Rows<'a> {
 
     async fn next(&mut self) -> Result<Option<Row>> {
         loop {
-            if let Some(row) = self.read.find(|row| !row.key.starts_with("lock:")) {
+            if let Some(row) = self.read.next() {
                 return Ok(Some(row));
             }
-            if !self.more {
-                return Ok(None);
+            match self.next_page().await? {
+                Some(rows) => self.read = rows.into_iter(),
+                None => return Ok(None),
             }
-            let range = Range { prefix: self.prefix, after: self.last.as_deref() };
-            let page = self.view.scan(range, View::Record, PAGE).await?;
-            self.last = page.rows.last().map(|row| row.key.clone());
-            self.more = page.more;
-            self.read = page.rows.into_iter();
         }
+    }
+
+    async fn next_page(&mut self) -> Result<Option<Vec<Row>>> {
+        if !self.more {
+            return Ok(None);
+        }
+        let range = Range { prefix: self.prefix, after: self.last.as_deref() };
+        let mut page = self.view.scan(range, View::Record, PAGE).await?;
+        self.last = page.rows.last().map(|row| row.key.clone());
+        self.more = page.more;
+        page.rows.retain(|row| !row.key.starts_with("lock:"));
+        Ok(Some(page.rows))
     }
 }
 

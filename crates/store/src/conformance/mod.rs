@@ -41,6 +41,7 @@ mod harness;
 mod model;
 mod run;
 mod subject;
+mod threads;
 
 pub use harness::{Exception, Harness, Place};
 pub use run::{Report, Trial, run, trials};

@@ -389,6 +389,29 @@ pub(super) fn refused<T: Debug>(result: Result<T>, kind: ErrorKind) -> Error {
     error
 }
 
+/// What a function fails with that a verb is given.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Own,
+    Store(Error),
+}
+
+impl Failure {
+    /// The store's error, which this must be.
+    pub(super) fn of_store(self) -> Error {
+        match self {
+            Self::Store(error) => error,
+            Self::Own => panic!("the function's own error"),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// What happened, to which key: the part of a change that most cases look at.
 pub(super) fn events(changes: &[Change]) -> Vec<(ChangeKind, &str)> {
     changes.iter().map(|change| (change.kind, change.key.as_deref().unwrap_or_default())).collect()
@@ -410,13 +433,4 @@ fn strings(names: Vec<Box<str>>) -> Vec<String> {
 /// Owned pairs, to compare with.
 pub(super) fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-}
-
-/// Does something at the end of a scope, also when a promise is broken in it: for those who wait for it.
-pub(super) struct AtEnd<F: Fn()>(pub(super) F);
-
-impl<F: Fn()> Drop for AtEnd<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
 }

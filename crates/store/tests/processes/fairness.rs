@@ -8,14 +8,13 @@ use std::time::{Duration, Instant};
 use agent_data_store::block_on;
 use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Write};
 
-use crate::support::{check_file, json, open, start, view};
+use crate::support::{check_file, json, open, short_or_long, start, view};
 
 const THREADS: usize = 8;
 
-/// How long the processes write. The default keeps the suite short; the promise is checked over a minute.
+/// How long the processes write.
 fn duration() -> Duration {
-    let seconds = std::env::var("ADS_TEST_FAIRNESS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(5))
+    Duration::from_secs(short_or_long(5, 60))
 }
 
 fn increment(key: &str) -> Write {

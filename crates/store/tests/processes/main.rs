@@ -1,14 +1,21 @@
 //! What several processes, crashes and full disks do to one store file.
 //!
-//! Worker processes are this test program again, told by an environment variable which part to play.
+//! Worker processes are this test program again, told by an environment variable which part to play. With `ADS_TEST_LONG`
+//! set, everything runs as long and with as much as the promises say.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod claims;
+mod computing;
 mod crash;
+mod crew;
 mod disk;
 mod fairness;
+mod following;
+mod locks;
 mod migration;
 mod support;
+mod totals;
 
 /// Not a test of its own: the entry of worker processes.
 #[test]
@@ -21,6 +28,12 @@ fn worker() {
         "requests" => crash::work_on_requests(&path),
         "migration" => migration::work(&path),
         "file size limit" => disk::work_under_file_size_limit(&path),
+        "totals" => totals::work(&path),
+        "locks" => locks::work(&path),
+        "computing" => computing::work(&path),
+        "claims" => claims::work(&path),
+        "writing" => following::write(&path),
+        "following" => following::follow(&path),
         "small disk" => disk::work_on_small_disk(&path),
         part => panic!("unknown part {part}"),
     }

@@ -5,7 +5,8 @@ use std::thread;
 
 use super::Cases;
 use crate::blocking::block_on;
-use crate::conformance::subject::{AtEnd, Handle, SECOND, Subject, TICK, WriteExt, increment, put, refused};
+use crate::conformance::subject::{Handle, SECOND, Subject, TICK, WriteExt, increment, put, refused};
+use crate::conformance::threads::AtEnd;
 use crate::error::ErrorKind::Conflict;
 use crate::model::{Expiry, Mutation, Row, View};
 

@@ -6,24 +6,15 @@ use std::thread;
 
 use super::Cases;
 use crate::conformance::subject::{
-    AtEnd, Handle, OutcomeExt, USER, WriteExt, append, assert_rising, increment, json, put, refused,
+    Handle, OutcomeExt, USER, WriteExt, append, assert_rising, increment, json, put, refused,
 };
+use crate::conformance::threads::{AtEnd, THREADS, in_threads};
 use crate::error::ErrorKind;
 use crate::model::{Mutation, Version};
 
-const THREADS: usize = 4;
 const ROUNDS: usize = 50;
 /// Every conflict is another's success, so nobody can fail more often than all others succeed.
 const MOST_ATTEMPTS: usize = THREADS * ROUNDS + 1;
-
-/// Runs `work` in each of several threads and returns what they return.
-fn in_threads<R: Send>(work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("the thread")).collect()
-    })
-}
 
 /// Reads, changes and writes back until no one else came in between.
 fn update(notes: &Handle, key: &str, change: impl Fn(i64) -> i64) -> Version {

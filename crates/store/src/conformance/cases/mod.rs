@@ -69,6 +69,13 @@ themes! {
     at_hand
     snapshots
     concurrency
+    atomic
+    transactions
+    leases
+    computing
+    tasks
+    following
+    credentials
     lifecycle
     persistence
     random_histories

@@ -5,7 +5,8 @@ use std::thread;
 
 use super::Cases;
 use crate::blocking::block_on;
-use crate::conformance::subject::{AtEnd, Handle, Subject, increment, put};
+use crate::conformance::subject::{Handle, Subject, increment, put};
+use crate::conformance::threads::AtEnd;
 use crate::model::{Mutation, PageSize, Range, View, Write};
 
 const WRITERS: usize = 2;

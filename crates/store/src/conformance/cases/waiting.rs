@@ -1,36 +1,17 @@
 //! Waiting for a change.
 
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::Duration;
-
 use super::Cases;
 use crate::blocking::block_on;
 use crate::clock::Timestamp;
 use crate::conformance::subject::{SECOND, Subject, USER};
+use crate::conformance::threads::Elsewhere;
 use crate::error::Result;
 use crate::model::Version;
 
-/// Longer than any engine may need: whoever still waits then waits for ever.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-/// A wait in a thread of its own, which a wait without end must not keep from failing.
-struct Waiting(Receiver<Result<Version>>);
-
-impl Waiting {
-    fn begin(subject: &Subject<'_>, user: &'static str, since: Version, until: Timestamp) -> Self {
-        let (store, (sender, receiver)) = (subject.store().clone(), channel());
-        thread::spawn(move || {
-            let result = block_on(store.engine().wait_for_change(user, since, until));
-            // Nobody listens once the case has failed.
-            let _ = sender.send(result);
-        });
-        Self(receiver)
-    }
-
-    fn end(self) -> Result<Version> {
-        self.0.recv_timeout(DEADLINE).expect("the wait does not end")
-    }
+/// A wait in a thread of its own.
+fn wait(subject: &Subject<'_>, user: &'static str, since: Version, until: Timestamp) -> Elsewhere<Result<Version>> {
+    let store = subject.store().clone();
+    Elsewhere::begin(move || block_on(store.engine().wait_for_change(user, since, until)))
 }
 
 pub(super) fn add_to(cases: &mut Cases) {
@@ -38,14 +19,14 @@ pub(super) fn add_to(cases: &mut Cases) {
         let newest = subject.notes().set("a", "1");
         let never = subject.now().saturating_add(SECOND);
         for since in 0..newest {
-            assert_eq!(Waiting::begin(subject, USER, since, never).end().expect("wait"), newest);
+            assert_eq!(wait(subject, USER, since, never).end().expect("wait"), newest);
         }
     });
 
     cases.add("a wait ends when its time has come", |subject| {
         let newest = subject.notes().set("a", "1");
-        assert_eq!(Waiting::begin(subject, USER, newest, subject.now()).end().expect("wait"), newest);
-        let waiting = Waiting::begin(subject, USER, newest, subject.now().saturating_add(SECOND));
+        assert_eq!(wait(subject, USER, newest, subject.now()).end().expect("wait"), newest);
+        let waiting = wait(subject, USER, newest, subject.now().saturating_add(SECOND));
         subject.advance(SECOND);
         assert_eq!(waiting.end().expect("wait"), newest);
     });
@@ -68,7 +49,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         let never = subject.now().saturating_add(1_000 * SECOND);
         for change in changes {
             let since = subject.changes_after(USER, 0, 0).last;
-            let waiting = Waiting::begin(subject, USER, since, never);
+            let waiting = wait(subject, USER, since, never);
             change();
             let position = waiting.end().expect("wait");
             assert!(position > since, "{position} after {since}");
@@ -78,17 +59,17 @@ pub(super) fn add_to(cases: &mut Cases) {
 
     cases.add("everyone who waits is woken", |subject| {
         let never = subject.now().saturating_add(SECOND);
-        let waiting: Vec<_> = (0..8).map(|_| Waiting::begin(subject, USER, 0, never)).collect();
+        let waiting: Vec<_> = (0..8).map(|_| wait(subject, USER, 0, never)).collect();
         let version = subject.notes().set("a", "1");
-        for wait in waiting {
-            assert_eq!(wait.end().expect("wait"), version);
+        for waiting in waiting {
+            assert_eq!(waiting.end().expect("wait"), version);
         }
     });
 
     cases.add("a wait is for changes of its user", |subject| {
         let notes = subject.notes();
         let since = notes.set("a", "1");
-        let waiting = Waiting::begin(subject, USER, since, subject.now().saturating_add(SECOND));
+        let waiting = wait(subject, USER, since, subject.now().saturating_add(SECOND));
         for _ in 0..5 {
             notes.of_user("other").set("a", "1");
         }
@@ -99,13 +80,13 @@ pub(super) fn add_to(cases: &mut Cases) {
     });
 
     cases.add("a wait fails when the store is closed", |subject| {
-        let waiting = Waiting::begin(subject, USER, 0, subject.now().saturating_add(SECOND));
+        let waiting = wait(subject, USER, 0, subject.now().saturating_add(SECOND));
         subject.close();
         assert!(waiting.end().is_err());
     });
 
     cases.add("a wait goes on after the store was held still", |subject| {
-        let waiting = Waiting::begin(subject, USER, 0, subject.now().saturating_add(SECOND));
+        let waiting = wait(subject, USER, 0, subject.now().saturating_add(SECOND));
         drop(subject.store().suspend());
         let version = subject.notes().set("a", "1");
         assert_eq!(waiting.end().expect("wait"), version);
@@ -116,7 +97,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         for round in 0..5 {
             let (here, there) = if round % 2 == 0 { (subject, &beside) } else { (&beside, subject) };
             let since = here.changes_after(USER, 0, 0).last;
-            let waiting = Waiting::begin(here, USER, since, here.now().saturating_add(SECOND));
+            let waiting = wait(here, USER, since, here.now().saturating_add(SECOND));
             let version = there.notes().set("a", "1");
             assert_eq!(waiting.end().expect("wait"), version);
         }
