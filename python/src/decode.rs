@@ -7,7 +7,8 @@
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard};
 
-use num_bigint::{BigInt, BigUint, Sign};
+use agent_data_store::parse_digits;
+use num_bigint::{BigInt, Sign};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -314,38 +315,6 @@ impl<'py, 't> Decoder<'py, 't> {
         let number = BigInt::from_biguint(sign, magnitude);
         Ok(number.into_pyobject(self.py)?.into_any())
     }
-}
-
-/// A number from its decimal digits. Halving makes this as fast as multiplication, where the library's own parser takes
-/// time with the square of the length: minutes for the longest number that a value can hold.
-fn parse_digits(digits: &str) -> BigUint {
-    const SIMPLE_DIGITS: usize = 1_000;
-    // Powers of ten: 10^1000, 10^2000, 10^4000, ...
-    let mut powers = Vec::new();
-    let mut length = SIMPLE_DIGITS;
-    while length < digits.len() {
-        powers.push(match powers.last() {
-            None => BigUint::from(10_u8).pow(SIMPLE_DIGITS as u32),
-            Some(power) => power * power,
-        });
-        length *= 2;
-    }
-    fn parse(digits: &str, powers: &[BigUint]) -> BigUint {
-        match powers.split_last() {
-            Some((power, smaller)) => {
-                let low_digits = SIMPLE_DIGITS << smaller.len();
-                match digits.len().checked_sub(low_digits) {
-                    Some(middle) if middle > 0 => {
-                        let (high, low) = digits.split_at(middle);
-                        parse(high, smaller) * power + parse(low, smaller)
-                    }
-                    _ => parse(digits, smaller),
-                }
-            }
-            None => BigUint::parse_bytes(digits.as_bytes(), 10).unwrap_or_default(),
-        }
-    }
-    parse(digits, &powers)
 }
 
 /// Like `PyString::new`, without its search for the widest character where there is nothing to find.

@@ -16,6 +16,8 @@ use crate::model::{
     Version, View, Write,
 };
 use crate::observe::Observer;
+use crate::quota::Quota;
+use crate::request::{OneRequest, RequestId};
 use crate::secrets::{SecretsPolicy, WarningSink};
 use crate::store::Inner;
 use crate::trace::{Seen, Traced};
@@ -74,6 +76,8 @@ pub struct DataStore {
     reads: Option<Arc<AccessBuffer>>,
     observer: Option<Arc<dyn Observer>>,
     secrets: SecretsPolicy,
+    quota: Option<Quota>,
+    request: Option<Arc<OneRequest>>,
 }
 
 impl DataStore {
@@ -84,7 +88,7 @@ impl DataStore {
             store.accesses.buffer(scope)
         });
         let secrets = store.secrets;
-        Self { store, identity, namespace, reads, observer: None, secrets }
+        Self { store, identity, namespace, reads, observer: None, secrets, quota: None, request: None }
     }
 
     /// The same store, user and agent in another namespace; this one is unchanged.
@@ -94,7 +98,8 @@ impl DataStore {
     pub fn use_namespace(&self, namespace: &str) -> Result<Self> {
         check_namespace(namespace)?;
         let other = Self::new(Arc::clone(&self.store), self.identity.clone(), namespace.into());
-        Ok(Self { observer: self.observer.clone(), secrets: self.secrets, ..other })
+        let Self { observer, secrets, quota, request, .. } = self.clone();
+        Ok(Self { observer, secrets, quota, request, ..other })
     }
 
     /// The same view with `observer` told of every operation.
@@ -108,6 +113,26 @@ impl DataStore {
     #[must_use]
     pub fn with_secrets_policy(self, secrets: SecretsPolicy) -> Self {
         Self { secrets, ..self }
+    }
+
+    /// The same view with a limit on what the user's records may take, over all namespaces: for what is written here and
+    /// in the namespaces reached from here with [`DataStore::use_namespace`]. Every write of it may then fail with
+    /// `QuotaExceeded`, which stores nothing; one that does not make the records or bytes grow is done in any case.
+    #[must_use]
+    pub fn with_quota(self, quota: Quota) -> Self {
+        Self { quota: Some(quota), ..self }
+    }
+
+    /// The same view for one write, which is not done again if it was done before under the same id, within 24 hours and
+    /// by the same user: it then returns what it returned the first time. A merge or increment whose result was longer
+    /// than 1 KiB returns the record's value as it is by then, or `null` where it is gone.
+    ///
+    /// The id goes with the first write of the view, be it a `set`, a whole `write` or a `clear`; a call that has nothing
+    /// to write leaves it. For another write make another view: with this one, or with a view made from it, it fails with
+    /// `InvalidArgument`, and so does a write under an id that another write has had.
+    #[must_use]
+    pub fn with_request(self, id: RequestId) -> Self {
+        Self { request: Some(Arc::new(OneRequest::new(id))), ..self }
     }
 
     /// The policy for likely credentials in what is written.
@@ -321,7 +346,9 @@ impl DataStore {
         let traced = self.trace("clear", "");
         let result = async {
             self.store.check_open()?;
-            let cleared = self.store.engine.clear(&self.identity.user, self.identity.agent(), &self.namespace).await?;
+            let request = self.take_request()?;
+            let Identity { user, agent } = &self.identity;
+            let cleared = self.store.engine.clear(user, agent.as_deref(), &self.namespace, request.as_ref()).await?;
             self.store.wake_housekeeper();
             Ok(cleared)
         };
@@ -437,7 +464,13 @@ impl DataStore {
             return Ok(Vec::new());
         }
         let Identity { user, agent } = self.identity.clone();
-        self.store.engine.write(Batch { user, agent, writes }).await
+        let request = self.take_request()?;
+        self.store.engine.write(Batch { user, agent, writes, request, quota: self.quota }).await
+    }
+
+    /// The request id for the write that is about to be made.
+    fn take_request(&self) -> Result<Option<RequestId>> {
+        self.request.as_ref().map(|request| request.take()).transpose()
     }
 
     fn deletion(&self, key: &str) -> Result<Write> {

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
+use crate::request::RequestId;
 
 /// An engine's answer. An embedded engine has it at once and hands it over without an allocation; one that waits for a
 /// network hands over a future. Work may start in the call itself, before the first poll.
@@ -77,6 +78,15 @@ pub trait Suspended {}
 ///   agent sets `last_accessed_*`. Metadata is merged key by key.
 /// - **Change feed**: every committed write that changed a record, every deletion, expiry and clear of a namespace that
 ///   held records appears once, in an order that agrees with the versions.
+/// - **Requests**: a batch or clear whose request id the same user has had applied within the last 24 hours
+///   ([`crate::request::KEPT_FOR`], by the engine's clock) is not applied again: it returns what it returned the first
+///   time, whatever has happened since. For this, id and outcome are kept in the transaction of the writes. What fails
+///   keeps nothing, so a repeat tries again. Ids whose time is over are swept. A result that is longer than
+///   [`crate::request::RESULT_BYTES`] is not kept: its place is taken by the record's value at the time of the repeat, or
+///   `null` where the record is gone, while the version remains that of the first time.
+/// - **Quotas**: a batch with a quota does not make grow, over all namespaces of its user, the live records or bytes (see
+///   [`NamespaceStats`]) of which there are then more than the quota allows. Only the end of a batch counts; one that does
+///   not make them grow is applied also where there are too many.
 pub trait Engine: Send + Sync + fmt::Debug {
     /// The engine's name as conformance and errors show it, for instance `sqlite`.
     fn name(&self) -> &'static str;
@@ -121,11 +131,21 @@ pub trait Engine: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `Conflict` names the first record whose precondition failed; `InvalidArgument` and `TooLarge` come from
-    /// [`crate::mutation::apply`]. In all of these nothing was stored.
+    /// [`crate::mutation::apply`], `QuotaExceeded` from [`crate::quota::Quota::check`]; `InvalidArgument` also for a request
+    /// id under which something else was applied. In all of these nothing was stored.
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>>;
 
     /// Removes every record of a namespace in time independent of their number; returns how many live ones there were.
-    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64>;
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a request id under which something else was applied; nothing is removed then.
+    fn clear<'a>(
+        &'a self,
+        user: &'a str,
+        agent: Option<&'a str>,
+        namespace: &'a str,
+        request: Option<&'a RequestId>,
+    ) -> Answer<'a, u64>;
 
     /// Adds gathered reads to the records' bookkeeping; those of records that are gone are dropped.
     fn record_access(&self, accesses: Vec<Access>) -> Answer<'_, ()>;
@@ -137,7 +157,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Changes of this process are seen at once, those of others within 50 ms. Returns the newest position.
     fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version>;
 
-    /// Takes one small step of housekeeping (expired and cleared records); `true` where more is left to do.
+    /// Takes one small step of housekeeping (expired and cleared records, requests whose time is over); `true` where more is left to do.
     fn maintain(&self) -> Answer<'_, bool>;
 
     /// Stops everything and lets go of every resource that must not cross a `fork`, until the result is dropped.

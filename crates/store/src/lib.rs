@@ -44,6 +44,8 @@ pub mod limits;
 pub mod model;
 pub mod mutation;
 pub mod observe;
+pub mod quota;
+pub mod request;
 pub mod wire;
 
 pub use atomic::AppendOptions;
@@ -55,7 +57,11 @@ pub use feed::Follower;
 pub use json::Json;
 pub use lease::{Lease, LockOptions};
 pub use limits::Limits;
+#[doc(hidden)] // For the bindings, which read the same numbers; no part of what this crate promises.
+pub use number::parse_digits;
 pub use open::{default_url, sqlite_path, sqlite_url};
+pub use quota::Quota;
+pub use request::RequestId;
 pub use secrets::{SecretsPolicy, SecretsWarning, WarningSink};
 pub use store::{Options, Store, Suspension};
 pub use tasks::{Claim, ClaimOptions, ClaimedTask, FailedTask, TaskSummary};

@@ -8,6 +8,8 @@ pub const KEY_BYTES: usize = 1_024;
 pub const NAMESPACE_BYTES: usize = 512;
 /// Longest user or agent name, in bytes of UTF-8.
 pub const IDENTITY_BYTES: usize = 256;
+/// Longest request id, in bytes of UTF-8.
+pub const REQUEST_ID_BYTES: usize = 256;
 
 /// The limits that an opener may change. Names have fixed limits: [`KEY_BYTES`], [`NAMESPACE_BYTES`], [`IDENTITY_BYTES`].
 #[derive(Clone, Debug)]
@@ -79,6 +81,11 @@ pub fn check_user(user: &str) -> Result<()> {
 /// Checks an agent name: 1 to 256 bytes of UTF-8, no NUL.
 pub fn check_agent(agent: &str) -> Result<()> {
     check_name("agent", agent, IDENTITY_BYTES)
+}
+
+/// Checks a request id: 1 to 256 bytes of UTF-8, no NUL.
+pub fn check_request_id(id: &str) -> Result<()> {
+    check_name("request id", id, REQUEST_ID_BYTES)
 }
 
 #[inline]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::json::Json;
+use crate::quota::Quota;
+use crate::request::RequestId;
 
 /// A record's version: strictly increasing per key, also across delete and re-create. Every write gives a new one.
 /// 0 stands for "no live record".
@@ -214,6 +216,10 @@ pub struct Batch {
     pub agent: Option<Arc<str>>,
     /// The writes.
     pub writes: Vec<Write>,
+    /// The request that this is, if it must not be applied twice.
+    pub request: Option<RequestId>,
+    /// What the user's records may take afterwards.
+    pub quota: Option<Quota>,
 }
 
 /// What one write did.

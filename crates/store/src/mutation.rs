@@ -56,6 +56,11 @@ impl Mutation {
     pub fn reads_value(&self) -> bool {
         matches!(self, Mutation::Increment(_) | Mutation::Append { .. } | Mutation::Merge(_))
     }
+
+    /// Whether what it returns is the new value itself.
+    pub fn returns_value(&self) -> bool {
+        matches!(self, Mutation::Increment(_) | Mutation::Merge(_))
+    }
 }
 
 /// Applies `write` to the live record `present` at the moment `now`.

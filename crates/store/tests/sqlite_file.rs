@@ -3,13 +3,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use agent_data_store::{
-    DataStore, ErrorKind, Identity, Json, Limits, Options, SetOptions, Store, block_on, sqlite_url,
+    Clock, DataStore, ErrorKind, Identity, Json, Limits, ManualClock, Options, RequestId, SetOptions, Store, block_on,
+    sqlite_url,
 };
 
 fn open(path: &Path) -> agent_data_store::Result<Store> {
     block_on(Store::open(&sqlite_url(path), Options::default()))
+}
+
+fn open_under(clock: &Arc<ManualClock>, path: &Path) -> Store {
+    let mut options = Options::default();
+    options.clock = Arc::clone(clock) as Arc<dyn Clock>;
+    options.housekeeping = false;
+    block_on(Store::open(&sqlite_url(path), options)).unwrap()
+}
+
+/// What the query gives in the closed file.
+fn number(path: &Path, query: &str) -> u64 {
+    rusqlite::Connection::open(path).unwrap().query_row(query, (), |row| row.get(0)).unwrap()
 }
 
 fn alice(store: &Store) -> DataStore {
@@ -109,6 +124,67 @@ fn a_newer_schema_is_refused_untouched() {
     drop(open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     refused(&path, ErrorKind::CorruptStore, "schema version 999");
+}
+
+/// The file was made by the program when its schema had version 1, with the clock at 2026-01-01T00:00:00Z, then a minute
+/// later for the reads.
+#[test]
+fn a_file_of_version_1_is_migrated_and_holds_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    std::fs::write(&path, include_bytes!("fixtures/version_1.db")).unwrap();
+    let clock = Arc::new(ManualClock::default());
+    clock.advance(Duration::from_secs(60));
+    let store = open_under(&clock, &path);
+    let view = |user| store.data_store(Identity::new(user, None).unwrap(), "notes").unwrap();
+    let notes = view("alice");
+    let values = block_on(notes.get_all()).unwrap();
+    let long = format!("\"{}\"", "long ".repeat(1_200));
+    assert_eq!(
+        values.iter().map(|(key, value)| (&**key, value.as_str())).collect::<Vec<_>>(),
+        [("count", "42"), ("expiring", "1"), ("long", &*long), ("plan", r#"{"steps": [1, 2.50, "é"]}"#)]
+    );
+    let plan = block_on(notes.get_record("plan")).unwrap().expect("a record");
+    assert_eq!((plan.version, plan.access_count, plan.metadata.as_str()), (1, 2, r#"{"source":"v1"}"#));
+    assert_eq!(plan.created_by_agent.as_deref(), Some("writer"));
+    assert_eq!(plan.last_accessed_by_agent.as_deref(), Some("reader"));
+    let stats = block_on(notes.namespaces()).unwrap();
+    assert_eq!(stats.iter().map(|stats| (&*stats.namespace, stats.records)).collect::<Vec<_>>(), [("notes", 4)]);
+    let changes = block_on(store.engine().changes("alice", 0, 100)).unwrap();
+    assert_eq!((changes.changes.len(), changes.complete_from, changes.last), (10, 0, 10));
+    assert_eq!(block_on(view("bob").get("plan")).unwrap().expect("a value").as_str(), "\"bob's\"");
+    // And it has what came with version 2, and goes on as before.
+    for _ in 0..2 {
+        let request = notes.clone().with_request(RequestId::new("r").unwrap());
+        assert_eq!(block_on(request.increment("count", json("1"), None)).unwrap().as_str(), "43");
+    }
+    while block_on(store.maintain()).unwrap() {}
+    assert_eq!(block_on(store.engine().changes("alice", 11, 100)).unwrap().last, 12, "the write, and the expiry");
+    drop(store);
+    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version"), 2);
+    assert_eq!(number(&path, "SELECT count(*) FROM records"), 5, "what was cleared or had expired is swept");
+}
+
+#[test]
+fn requests_leave_the_file_when_their_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let clock = Arc::new(ManualClock::default());
+    let store = open_under(&clock, &path);
+    let request = |id: usize| {
+        let view = alice(&store).with_request(RequestId::new(&id.to_string()).unwrap());
+        block_on(view.increment("n", json("1"), None)).unwrap()
+    };
+    // More than one step of housekeeping removes.
+    (0..250).for_each(|id| _ = request(id));
+    clock.advance(Duration::from_secs(60 * 60));
+    (250..260).for_each(|id| _ = request(id));
+    clock.advance(Duration::from_secs(23 * 60 * 60));
+    // Whose time is over, but which is made again.
+    request(7);
+    while block_on(store.maintain()).unwrap() {}
+    drop(store);
+    assert_eq!(number(&path, "SELECT count(*) FROM requests"), 11);
 }
 
 #[test]

@@ -16,6 +16,8 @@ use crate::model::{
     Address, Change, ChangeKind, Changes, Expiry, Mutation, NamespaceStats, Outcome, PageSize, Precondition, Range,
     Record, Version, Write,
 };
+use crate::quota::Quota;
+use crate::request::RequestId;
 use crate::store::{Options, Store};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -155,6 +157,17 @@ impl Handle {
 
     pub(super) fn in_namespace(&self, namespace: &str) -> Self {
         self.with(self.user(), self.data_store.identity().agent(), namespace)
+    }
+
+    /// Whose writes keep within a quota.
+    pub(super) fn within(&self, quota: Quota) -> Self {
+        Self { store: self.store.clone(), data_store: self.data_store.clone().with_quota(quota) }
+    }
+
+    /// Whose one write is the request `id`.
+    pub(super) fn requesting(&self, id: &str) -> Self {
+        let id = RequestId::new(id).expect("request id");
+        Self { store: self.store.clone(), data_store: self.data_store.clone().with_request(id) }
     }
 
     pub(super) fn user(&self) -> &str {

@@ -14,6 +14,8 @@ use crate::model::{
     Version, View,
 };
 use crate::mutation::{Effect, Present, apply};
+use crate::quota::Usage;
+use crate::request::{Applied, Request, RequestId, cleared_from_text, outcomes_from_text, outcomes_to_text};
 use crate::store::Options;
 use crate::waiters::Waiters;
 
@@ -38,6 +40,7 @@ struct User {
     namespaces: BTreeMap<Box<str>, Namespace>,
     last_version: Version,
     changes: BTreeMap<Version, Change>,
+    requests: BTreeMap<RequestId, Applied>,
 }
 
 #[derive(Clone, Debug)]
@@ -157,7 +160,52 @@ impl User {
         version
     }
 
-    fn apply(&mut self, batch: Batch, now: Timestamp, limits: &Limits) -> Result<Vec<Outcome>> {
+    /// What the live records take.
+    fn usage(&self, now: Timestamp) -> Usage {
+        let live = || self.namespaces.keys().flat_map(|name| self.live_in(name, Range::default(), now));
+        Usage { records: live().count() as u64, bytes: live().map(|(key, stored)| stored.bytes(key)).sum() }
+    }
+
+    fn recall(&self, request: Option<&Request>, now: Timestamp) -> Result<Option<Box<str>>> {
+        let applied = request.and_then(|request| Some((request, self.requests.get(&request.id)?)));
+        applied.map_or(Ok(None), |(request, applied)| request.recall(applied.clone(), now))
+    }
+
+    fn keep(&mut self, request: Option<&Request>, outcome: impl FnOnce() -> String, now: Timestamp) {
+        self.requests.extend(request.map(|request| (request.id.clone(), request.applied(outcome(), now))));
+    }
+
+    /// All or nothing: the changes are made on a copy of what the batch touches.
+    fn apply_to_copy(&mut self, batch: &Batch, now: Timestamp, limits: &Limits) -> Result<Vec<Outcome>> {
+        let touched: BTreeSet<&str> = batch.writes.iter().map(|write| &*write.address.namespace).collect();
+        let namespaces = touched.iter().filter_map(|name| self.namespaces.get_key_value(*name));
+        let mut copy = User {
+            last_version: self.last_version,
+            namespaces: namespaces.map(|(name, namespace)| (name.clone(), namespace.clone())).collect(),
+            ..User::default()
+        };
+        let touched_before = copy.usage(now);
+        let outcomes = copy.apply(batch, now, limits)?;
+        if let Some(quota) = batch.quota {
+            let (before, touched_after) = (self.usage(now), copy.usage(now));
+            let after = Usage {
+                records: before.records - touched_before.records + touched_after.records,
+                bytes: before.bytes - touched_before.bytes + touched_after.bytes,
+            };
+            quota.check(before, after)?;
+        }
+        for name in touched {
+            match copy.namespaces.remove(name) {
+                Some(namespace) => self.namespaces.insert(name.into(), namespace),
+                None => self.namespaces.remove(name),
+            };
+        }
+        self.last_version = copy.last_version;
+        self.changes.append(&mut copy.changes);
+        Ok(outcomes)
+    }
+
+    fn apply(&mut self, batch: &Batch, now: Timestamp, limits: &Limits) -> Result<Vec<Outcome>> {
         let agent = batch.agent.as_deref();
         let mut outcomes = Vec::with_capacity(batch.writes.len());
         for write in &batch.writes {
@@ -366,39 +414,40 @@ impl Engine for MemoryEngine {
 
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
         let user = Arc::clone(&batch.user);
+        let request = Request::of_batch(&batch);
         self.with_user_mut(&user, |user, now| {
-            if let [_] = batch.writes.as_slice() {
-                return user.apply(batch, now, &self.limits);
+            if let Some(text) = user.recall(request.as_ref(), now)? {
+                let value_at =
+                    |at: &Address| Ok(user.live(&at.namespace, &at.key, now).map(|found| found.value.clone()));
+                return outcomes_from_text(&text, &batch.writes, value_at);
             }
-            // All or nothing: the changes are made on a copy of what the batch touches.
-            let mut copy = User { last_version: user.last_version, ..User::default() };
-            for write in &batch.writes {
-                let name = &*write.address.namespace;
-                if let (false, Some(namespace)) = (copy.namespaces.contains_key(name), user.namespaces.get(name)) {
-                    copy.namespaces.insert(name.into(), namespace.clone());
-                }
-            }
-            let touched: BTreeSet<Arc<str>> =
-                batch.writes.iter().map(|write| Arc::clone(&write.address.namespace)).collect();
-            let outcomes = copy.apply(batch, now, &self.limits)?;
-            for name in touched {
-                match copy.namespaces.remove(&*name) {
-                    Some(namespace) => user.namespaces.insert((&*name).into(), namespace),
-                    None => user.namespaces.remove(&*name),
-                };
-            }
-            user.last_version = copy.last_version;
-            user.changes.append(&mut copy.changes);
+            let outcomes = if batch.writes.len() == 1 && batch.quota.is_none() {
+                user.apply(&batch, now, &self.limits)?
+            } else {
+                user.apply_to_copy(&batch, now, &self.limits)?
+            };
+            user.keep(request.as_ref(), || outcomes_to_text(&outcomes), now);
             Ok(outcomes)
         })
     }
 
-    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64> {
+    fn clear<'a>(
+        &'a self,
+        user: &'a str,
+        agent: Option<&'a str>,
+        namespace: &'a str,
+        request: Option<&'a RequestId>,
+    ) -> Answer<'a, u64> {
+        let request = Request::of_clear(agent, namespace, request);
         self.with_user_mut(user, |user, now| {
+            if let Some(text) = user.recall(request.as_ref(), now)? {
+                return cleared_from_text(&text);
+            }
             let live = user.live_in(namespace, Range::default(), now).count() as u64;
             if user.namespaces.remove(namespace).is_some() {
                 user.change(ChangeKind::Clear, namespace, None, agent, now);
             }
+            user.keep(request.as_ref(), || live.to_string(), now);
             Ok(live)
         })
     }
@@ -474,6 +523,7 @@ impl Engine for MemoryEngine {
                 user.expire(&namespace, &key, now);
                 user.forget_if_empty(&namespace);
             }
+            user.requests.retain(|_, applied| now < applied.expires_at);
         }
         drop(state);
         self.waiters.notify();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::Path;
 
-use agent_data_store::{DataStore, Store, block_on};
+use agent_data_store::{DataStore, RequestId, Store, block_on};
 
 use crate::support::{check_file, json, open, set, start, view};
 
@@ -77,6 +77,43 @@ pub(crate) fn work(path: &Path) {
     }
 }
 
+/// The `n`-th request; returns the counter after it.
+fn request(store: &Store, n: u64) -> u64 {
+    let view = view(store, "requests").with_request(RequestId::new(&n.to_string()).unwrap());
+    block_on(view.increment("counter", json("1"), None)).unwrap().as_str().parse().expect("a number")
+}
+
+/// Makes one request after the other and says each that was acknowledged. Ends only by being killed.
+pub(crate) fn work_on_requests(path: &Path) {
+    let store = open(path);
+    let made = block_on(view(&store, "requests").get("counter")).unwrap();
+    let first = made.map_or(0, |n| n.as_str().parse().expect("a number"));
+    let mut out = std::io::stdout().lock();
+    for n in first.. {
+        request(&store, n);
+        writeln!(out, "\nacknowledged={n}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+/// Runs the worker `part` until it has acknowledged something, kills it, and returns the last that it had acknowledged.
+fn work_and_kill(part: &str, path: &Path) -> Option<u64> {
+    let mut worker = start(part, path);
+    let lines = BufReader::new(worker.stdout.take().expect("piped")).lines();
+    let mut acknowledged = lines
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("acknowledged=").map(|n| n.parse::<u64>().unwrap()));
+    let patience = fastrand::usize(1..200);
+    let mut last = None;
+    for n in acknowledged.by_ref().take(patience) {
+        last = Some(n);
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    // What it had said before it died counts as well.
+    acknowledged.last().or(last)
+}
+
 fn contents(store: &Store) -> Model {
     let records = |namespace| block_on(view(store, namespace).get_all()).unwrap();
     NAMESPACES
@@ -97,21 +134,7 @@ fn every_acknowledged_write_survives_kill_9() {
     let mut model = Model::new();
     let mut next = 0;
     for round in 0..ROUNDS {
-        let mut worker = start("crash", &path);
-        let lines = BufReader::new(worker.stdout.take().expect("piped")).lines();
-        let mut acknowledged = lines
-            .map_while(Result::ok)
-            .filter_map(|line| line.strip_prefix("acknowledged=").map(|n| n.parse::<u64>().unwrap()));
-        let patience = fastrand::usize(1..200);
-        let mut last = None;
-        for n in acknowledged.by_ref().take(patience) {
-            last = Some(n);
-        }
-        worker.kill().unwrap();
-        worker.wait().unwrap();
-        // What it had said before it died counts as well.
-        last = acknowledged.last().or(last);
-        let acknowledged = last.map_or(next, |n| n + 1);
+        let acknowledged = work_and_kill("crash", &path).map_or(next, |n| n + 1);
         assert!(acknowledged > next, "round {round}: the worker got nothing done");
         (next..acknowledged).for_each(|n| apply_to_model(&mut model, n));
         next = acknowledged;
@@ -132,4 +155,23 @@ fn every_acknowledged_write_survives_kill_9() {
         check_file(&path);
     }
     println!("{ROUNDS} rounds, {next} acknowledged operations, none lost");
+}
+
+#[test]
+fn a_request_that_is_repeated_after_kill_9_was_applied_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    drop(open(&path));
+    for round in 0..ROUNDS / 3 {
+        let last = work_and_kill("requests", &path).expect("the worker got something done");
+        let store = open(&path);
+        // The last one that was acknowledged, and the one under way, of which nobody knows: neither counts twice.
+        for n in [last, last + 1, last, last + 1] {
+            assert_eq!(request(&store, n), n + 1, "round {round}");
+        }
+        let counter = block_on(view(&store, "requests").get("counter")).unwrap().expect("a number");
+        assert_eq!(counter.as_str(), (last + 2).to_string(), "round {round}");
+        drop(store);
+        check_file(&path);
+    }
 }

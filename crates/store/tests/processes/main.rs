@@ -7,6 +7,7 @@
 mod crash;
 mod disk;
 mod fairness;
+mod migration;
 mod support;
 
 /// Not a test of its own: the entry of worker processes.
@@ -17,6 +18,8 @@ fn worker() {
     match part.as_str() {
         "fairness" => fairness::work(&path),
         "crash" => crash::work(&path),
+        "requests" => crash::work_on_requests(&path),
+        "migration" => migration::work(&path),
         "file size limit" => disk::work_under_file_size_limit(&path),
         "small disk" => disk::work_on_small_disk(&path),
         part => panic!("unknown part {part}"),

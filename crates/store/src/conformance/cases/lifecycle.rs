@@ -46,10 +46,12 @@ pub(super) fn add_to(cases: &mut Cases) {
             user: notes.user().into(),
             agent: None,
             writes: vec![notes.write_to("a", put("1"))],
+            request: None,
+            quota: None,
         };
         assert!(block_on(engine.read_one("user", "notes", "a", View::Value)).is_err());
         assert!(block_on(engine.write(batch)).is_err());
-        assert!(block_on(engine.clear("user", None, "notes")).is_err());
+        assert!(block_on(engine.clear("user", None, "notes", None)).is_err());
         assert!(block_on(engine.changes("user", 0, 1)).is_err());
         assert!(block_on(engine.maintain()).is_err());
     });

@@ -49,6 +49,8 @@ themes! {
     versions
     preconditions
     batches
+    requests
+    quotas
     arithmetic
     lists_and_patches
     touching

@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Durability;
-use crate::error::Result;
+use super::failure::Result;
 
 /// How long a writer waits for other processes before it gives up.
 pub(super) const BUSY_DEADLINE: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<Connection> {
         Role::Writer(Durability::Full) => ("PRAGMA synchronous = FULL", BUSY_DEADLINE),
         Role::Writer(Durability::Relaxed) => ("PRAGMA synchronous = NORMAL", BUSY_DEADLINE),
         // It holds the write lock while it waits for readers, so it must not wait for long.
-        Role::Checkpointer => ("PRAGMA synchronous = FULL", Duration::from_millis(50)),
+        Role::Checkpointer => ("PRAGMA synchronous = FULL", Duration::from_millis(10)),
     };
     set_busy_deadline(&mut connection, deadline)?;
     connection.execute_batch(pragmas)?;

@@ -4,7 +4,26 @@ use rusqlite::ErrorCode;
 
 use crate::error::Error;
 
-impl From<rusqlite::Error> for Error {
+/// An error on its way out of this engine. SQLite's turn into one here, and not into [`Error`] itself: that conversion would
+/// be public, and tie whoever uses this crate to its version of `rusqlite`.
+#[derive(Debug)]
+pub(super) struct Failure(pub(super) Error);
+
+pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        failure.0
+    }
+}
+
+impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         let wrapped = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
@@ -28,6 +47,6 @@ impl From<rusqlite::Error> for Error {
             None => Error::corrupt("the store file holds rows of an unknown form: restore it from a backup"),
             Some(_) => Error::unavailable("the store could not do this now: try again"),
         };
-        wrapped.caused_by(error)
+        Self(wrapped.caused_by(error))
     }
 }

@@ -8,32 +8,34 @@ use std::time::Instant;
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{BUSY_DEADLINE, connect_bare};
+use super::failure::Failure;
 use crate::error::{Error, Result};
 
 /// "ADSt" in the header of every store file, at byte 68, so that `file` and others can tell it.
 pub(super) const APPLICATION_ID: u32 = 0x4144_5374;
 
 /// One script for each schema version, in order. Only ever added to.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 
 /// Makes sure that `path` is a store file of this version: creates it, migrates it, or says why not.
 /// What is not ours, newer or damaged is left as it is. `already_open`: this process has the file open, so it is known to
 /// be ours, and opening it beside SQLite would drop SQLite's locks (a POSIX rule: closing any descriptor drops them all).
 pub(super) fn prepare(path: &Path, already_open: bool) -> Result<()> {
-    let named = |error: Error| name_file(error, path);
+    prepare_unnamed(path, already_open).map_err(|Failure(error)| {
+        Error::new(error.kind(), format!("{}: {}", path.display(), error.message())).caused_by(error)
+    })
+}
+
+fn prepare_unnamed(path: &Path, already_open: bool) -> Result<(), Failure> {
     if !already_open {
-        match inspect(path).map_err(named)? {
-            Found::Nothing => create(path).map_err(named)?,
+        match inspect(path)? {
+            Found::Nothing => create(path)?,
             Found::Empty | Found::Ours => {}
         }
     }
-    let mut connection = connect_bare(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(named)?;
-    migrate(&mut connection).map_err(named)?;
-    enter_wal_mode(&connection).map_err(named)
-}
-
-fn name_file(error: Error, path: &Path) -> Error {
-    Error::new(error.kind(), format!("{}: {}", path.display(), error.message())).caused_by(error)
+    let mut connection = connect_bare(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    migrate(&mut connection)?;
+    enter_wal_mode(&connection)
 }
 
 enum Found {
@@ -116,7 +118,7 @@ fn create(path: &Path) -> Result<()> {
 }
 
 /// Brings the schema up to date; several processes may do so at once.
-fn migrate(connection: &mut Connection) -> Result<()> {
+fn migrate(connection: &mut Connection) -> Result<(), Failure> {
     if schema_version(connection)? == MIGRATIONS.len() as u64 {
         return Ok(());
     }
@@ -131,19 +133,19 @@ fn migrate(connection: &mut Connection) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
-fn schema_version(connection: &Connection) -> Result<u64> {
+fn schema_version(connection: &Connection) -> Result<u64, Failure> {
     let version: u64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let objects: u64 = connection.query_row("SELECT count(*) FROM sqlite_master", (), |row| row.get(0))?;
     if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
-        return Err(foreign("it is the SQLite database of another program"));
+        return Err(foreign("it is the SQLite database of another program").into());
     }
     check_version(version)?;
     Ok(version)
 }
 
 /// The mode is kept in the file, so this does something for a new file only.
-fn enter_wal_mode(connection: &Connection) -> Result<()> {
+fn enter_wal_mode(connection: &Connection) -> Result<(), Failure> {
     let give_up_at = Instant::now() + BUSY_DEADLINE;
     loop {
         // Changing the mode needs the file for oneself and does not call the busy handler.
@@ -154,7 +156,8 @@ fn enter_wal_mode(connection: &Connection) -> Result<()> {
                 return Err(Error::unavailable(
                     "this file system cannot share memory between processes, which SQLite's write-ahead log needs: \
                      use a local disk",
-                ));
+                )
+                .into());
             }
             Err(error)
                 if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)

@@ -12,6 +12,7 @@ mod hot_cache;
 mod identity;
 mod read;
 mod registry;
+mod requests;
 #[cfg(all(test, unix))]
 mod stress;
 mod wal_index;
@@ -25,6 +26,7 @@ use rusqlite::Connection;
 
 use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
+use self::failure::Failure;
 pub use self::hot_cache::CacheStats;
 use self::hot_cache::{Detached, Found, HotCache, Known, Live};
 use self::wal_index::Anchor;
@@ -35,6 +37,7 @@ use crate::error::{Error, Result};
 use crate::model::{
     Access, Address, Batch, ChangeKind, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
+use crate::request::{Request, RequestId};
 use crate::store::Options;
 use crate::waiters::{Waiters, Watch};
 
@@ -137,7 +140,7 @@ impl SqliteEngine {
         self.0.cache.as_ref().map(HotCache::stats).unwrap_or_default()
     }
 
-    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R>) -> Answer<'_, R> {
+    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R, Failure>) -> Answer<'_, R> {
         Answer::ready(self.0.read_with(function))
     }
 
@@ -155,7 +158,7 @@ impl Shared {
         self.connections.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R>) -> Result<R> {
+    fn read_with<R>(&self, function: impl FnOnce(&Connection, Timestamp) -> Result<R, Failure>) -> Result<R> {
         let connections = self.connections();
         connections.check_open()?;
         let idle = lock(&connections.readers).pop();
@@ -169,7 +172,7 @@ impl Shared {
         if readers.len() < IDLE_READERS && connection.is_autocommit() {
             readers.push(connection);
         }
-        result
+        Ok(result?)
     }
 
     fn read_value(&self, user: &str, namespace: &str, key: &str) -> Result<Option<Row>> {
@@ -252,7 +255,7 @@ impl Shared {
         connections.check_open()?;
         self.waiters.watch(|| {
             let connection = connect(&self.path, Role::Reader)?;
-            let version = |connection: &Connection| -> Result<i64> {
+            let version = |connection: &Connection| -> Result<i64, Failure> {
                 Ok(connection.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))?)
             };
             let mut last = version(&connection)?;
@@ -440,14 +443,22 @@ impl Engine for SqliteEngine {
     }
 
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
-        Answer::ready(self.submit(Job::Write(batch)).and_then(|done| match done {
+        let request = Request::of_batch(&batch);
+        Answer::ready(self.submit(Job::Write(batch, request)).and_then(|done| match done {
             Done::Outcomes(outcomes) => Ok(outcomes),
             _ => Err(mismatched()),
         }))
     }
 
-    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64> {
-        let job = Job::Clear { user: user.into(), agent: agent.map(Into::into), namespace: namespace.into() };
+    fn clear<'a>(
+        &'a self,
+        user: &'a str,
+        agent: Option<&'a str>,
+        namespace: &'a str,
+        request: Option<&'a RequestId>,
+    ) -> Answer<'a, u64> {
+        let request = Request::of_clear(agent, namespace, request);
+        let job = Job::Clear { user: user.into(), agent: agent.map(Into::into), namespace: namespace.into(), request };
         Answer::ready(self.submit(job).and_then(|done| match done {
             Done::Cleared(count) => Ok(count),
             _ => Err(mismatched()),

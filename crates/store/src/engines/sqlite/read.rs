@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, Rows, params};
 
+use super::failure::Result;
 use super::hot_cache::{Known, Live};
 use super::write::record_bytes;
 use crate::clock::Timestamp;
-use crate::error::Result;
 use crate::json::Json;
 use crate::model::{Address, Change, Changes, Details, NamespaceStats, Page, PageSize, Range, Row, Version, View};
+use crate::quota::Usage;
 
 /// Columns of a record for a view, from `records r`.
 fn columns(view: View) -> &'static str {
@@ -327,12 +328,37 @@ pub(super) fn last_version(connection: &Connection, user: &str) -> Result<Versio
     Ok(last.unwrap_or(0))
 }
 
+/// What the user's records take, those included that are expired and not swept yet.
+pub(super) fn stored_usage(connection: &Connection, user: &str) -> Result<Usage> {
+    Ok(connection
+        .prepare_cached("SELECT ifnull(sum(records), 0), ifnull(sum(bytes), 0) FROM namespaces WHERE user = ?1")?
+        .query_row([user], |row| Ok(Usage { records: row.get(0)?, bytes: row.get(1)? }))?)
+}
+
+/// What the user's live records take.
+pub(super) fn live_usage(connection: &Connection, user: &str, now: Timestamp) -> Result<Usage> {
+    let stored = stored_usage(connection, user)?;
+    let expired = connection
+        .prepare_cached(concat!(
+            "SELECT count(*), ifnull(sum(",
+            record_bytes!(),
+            "), 0) FROM records r INDEXED BY records_by_expiry JOIN namespaces n ON n.id = r.namespace_id
+             WHERE r.expires_at <= ?1 AND n.user = ?2"
+        ))?
+        .query_row(params![now.as_micros(), user], |row| Ok(Usage { records: row.get(0)?, bytes: row.get(1)? }))?;
+    Ok(Usage {
+        records: stored.records.saturating_sub(expired.records),
+        bytes: stored.bytes.saturating_sub(expired.bytes),
+    })
+}
+
 /// Whether there is anything to sweep.
 pub(super) fn needs_sweeping(connection: &Connection, now: Timestamp) -> Result<bool> {
     Ok(connection
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM dropped_namespaces) OR EXISTS
-                 (SELECT 1 FROM records r JOIN namespaces n ON n.id = r.namespace_id WHERE r.expires_at <= ?1)",
+                 (SELECT 1 FROM records r JOIN namespaces n ON n.id = r.namespace_id WHERE r.expires_at <= ?1)
+                 OR ifnull((SELECT expires_at <= ?1 FROM requests ORDER BY number LIMIT 1), 0)",
         )?
         .query_row([now.as_micros()], |row| row.get(0))?)
 }

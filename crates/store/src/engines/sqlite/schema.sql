@@ -1,4 +1,5 @@
--- Version 1. Made to be looked at with any SQLite tool: times are microseconds since 1970, values and metadata JSON text.
+-- Version 1; what came later is in `schema_2.sql`. Made to be looked at with any SQLite tool: times are microseconds
+-- since 1970, values and metadata JSON text.
 
 -- A namespace's identity. `clear` drops the row; its id never comes back, so its records are unreachable at once.
 CREATE TABLE namespaces (

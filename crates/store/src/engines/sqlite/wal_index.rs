@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use rusqlite::{Connection, ffi};
 
 use super::connection::{Role, connect};
-use crate::error::Result;
+use super::failure::Result;
 
 const HEADER_WORDS: usize = 6;
 const REGION_BYTES: i32 = 32_768;

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::failure::Result;
 use super::hot_cache::{Known, Live};
-use super::read::last_version;
+use super::read::{last_version, live_usage, stored_usage};
 use crate::clock::Timestamp;
-use crate::error::Result;
 use crate::json::Json;
 use crate::limits::Limits;
 use crate::model::{Access, Address, Batch, ChangeKind, Outcome, Version, Write};
 use crate::mutation::{Effect, Present, Put, apply};
+use crate::quota::{Quota, Usage};
 
 /// SQL for the bytes of one record as namespaces count them; `octet_length` reads the row's header, not the value.
 macro_rules! record_bytes {
@@ -35,6 +36,8 @@ pub(super) struct UserWrites<'c> {
     first_version: Version,
     last_version: Version,
     namespaces: HashMap<Arc<str>, Touched>,
+    /// By how much live records have grown or shrunk: how many there are, and their bytes.
+    grown: (i64, i64),
 }
 
 /// A namespace that was looked at, and how it has changed.
@@ -75,6 +78,9 @@ pub(super) fn apply_batch(
         states.push(state);
     }
     writes.end(changes_kept)?;
+    if let Some(quota) = batch.quota {
+        writes.check_quota(quota)?;
+    }
     Ok((outcomes, states))
 }
 
@@ -212,7 +218,16 @@ fn note_agent(connection: &Connection, namespace: i64, agent: &str) -> Result<()
 impl<'c> UserWrites<'c> {
     fn begin(connection: &'c Connection, user: &'c str, agent: Option<&'c str>, now: Timestamp) -> Result<Self> {
         let last_version = last_version(connection, user)?;
-        Ok(Self { connection, user, agent, now, first_version: last_version, last_version, namespaces: HashMap::new() })
+        Ok(Self {
+            connection,
+            user,
+            agent,
+            now,
+            first_version: last_version,
+            last_version,
+            namespaces: HashMap::new(),
+            grown: (0, 0),
+        })
     }
 
     fn apply(&mut self, write: &Write, limits: &Limits) -> Result<(Outcome, Option<Known>)> {
@@ -401,10 +416,32 @@ impl<'c> UserWrites<'c> {
         touched.records += records;
         touched.bytes += bytes;
         touched.written |= written;
+        // Expired records, which are all that goes without being written, were no longer live.
+        if written {
+            self.grown = (self.grown.0 + records, self.grown.1 + bytes);
+        }
+    }
+
+    /// Looks at the sums that [`UserWrites::end`] has written.
+    fn check_quota(&self, quota: Quota) -> Result<()> {
+        let (records, bytes) = self.grown;
+        if records <= 0 && bytes <= 0 {
+            return Ok(());
+        }
+        let check = |after: Usage| -> Result<()> {
+            let before = Usage {
+                records: after.records.saturating_add_signed(-records),
+                bytes: after.bytes.saturating_add_signed(-bytes),
+            };
+            Ok(quota.check(before, after)?)
+        };
+        // Expired records are looked for only where they make the difference.
+        check(stored_usage(self.connection, self.user)?)
+            .or_else(|_| check(live_usage(self.connection, self.user, self.now)?))
     }
 
     /// Writes the sums to the namespaces and trims the feed.
-    fn end(self, changes_kept: u64) -> Result<()> {
+    fn end(&self, changes_kept: u64) -> Result<()> {
         for touched in self.namespaces.values() {
             let Some(id) = touched.id else { continue };
             if !touched.written && touched.records == 0 {

@@ -8,15 +8,17 @@ use rusqlite::Connection;
 
 use super::checkpointer::Checkpointer;
 use super::connection::{Role, abandon, connect};
+use super::failure::{Failure, Result};
 use super::hot_cache::{CARRIED_KEYS, HotCache, Written, is_own_commit};
 use super::identity::ShmIdentity;
 use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
-use super::{Durability, read};
+use super::{Durability, read, requests};
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::limits::Limits;
 use crate::model::{Access, Address, Batch, Outcome};
+use crate::request::{Request, outcomes_to_text};
 
 /// How much one step of sweeping removes: a fraction of a millisecond's work, so that writers hardly notice.
 const SWEEP_ROWS: usize = 100;
@@ -24,8 +26,8 @@ const SWEEP_BYTES: i64 = 128 << 10;
 
 /// Something to do in a write transaction.
 pub(super) enum Job {
-    Write(Batch),
-    Clear { user: Arc<str>, agent: Option<Arc<str>>, namespace: Arc<str> },
+    Write(Batch, Option<Request>),
+    Clear { user: Arc<str>, agent: Option<Arc<str>>, namespace: Arc<str>, request: Option<Request> },
     RecordAccess(Vec<Access>),
     Sweep,
 }
@@ -60,7 +62,7 @@ impl Writer {
         let checkpointer = Checkpointer::start(path.to_owned()).map_err(|source| {
             Error::unavailable("the system refuses a thread for checkpoints: raise its limit").caused_by(source)
         })?;
-        let notify = checkpointer.notifier();
+        let mut notify = checkpointer.notifier();
         let frames = Arc::new(AtomicU32::new(0));
         let reported = Arc::clone(&frames);
         connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
@@ -74,7 +76,7 @@ impl Writer {
     }
 
     /// Whether our locks still hold; see [`super::identity`].
-    pub(super) fn check_identity(&self) -> Result<()> {
+    pub(super) fn check_identity(&self) -> Result<(), Error> {
         self.shm.check()
     }
 
@@ -85,14 +87,14 @@ impl Writer {
 
     /// Runs the jobs of a group in one transaction and returns a result for each. A job that fails by itself leaves the
     /// others alone; a failure of the storage fails all.
-    pub(super) fn run(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Vec<Result<Done>> {
+    pub(super) fn run(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Vec<Result<Done, Error>> {
         match self.transact(jobs, rules, cache) {
             Ok(results) => results,
-            Err(error) => jobs.iter().map(|_| Err(repeat(&error))).collect(),
+            Err(Failure(error)) => jobs.iter().map(|_| Err(repeat(&error))).collect(),
         }
     }
 
-    fn transact(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Result<Vec<Result<Done>>> {
+    fn transact(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Result<Vec<Result<Done, Error>>> {
         let connection = &self.connection;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
         // From here to the commit nobody else can change the state.
@@ -120,26 +122,31 @@ impl Writer {
     }
 
     /// Collects in `written` what the jobs do to keys, or makes it `None` where that cannot be told key by key.
-    fn run_each(&self, jobs: &[Job], rules: &Rules, written: &mut Option<Vec<Written>>) -> Result<Vec<Result<Done>>> {
+    fn run_each(
+        &self,
+        jobs: &[Job],
+        rules: &Rules,
+        written: &mut Option<Vec<Written>>,
+    ) -> Result<Vec<Result<Done, Error>>> {
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs {
             let result = match job {
                 // A batch that is alone has the whole transaction to go back. A savepoint would keep the former content
                 // of every page, which costs as much as the writes.
-                Job::Write(batch) if batch.writes.len() > 1 && jobs.len() > 1 => {
+                Job::Write(batch, _) if jobs.len() > 1 && (batch.writes.len() > 1 || batch.quota.is_some()) => {
                     self.in_savepoint(|| self.run_one(job, rules, written))?
                 }
                 _ => self.run_one(job, rules, written),
             };
-            match result {
-                Err(error) if is_storage_failure(&error) => return Err(error),
+            match result.map_err(Error::from) {
+                Err(error) if is_storage_failure(&error) => return Err(error.into()),
                 result => results.push(result),
             }
         }
         Ok(results)
     }
 
-    /// A single write checks everything before it changes anything, so that only batches need a way back.
+    /// A single write checks everything but a quota before it changes anything, so that most need no way back.
     fn in_savepoint<R>(&self, function: impl FnOnce() -> Result<R>) -> Result<Result<R>> {
         self.connection.prepare_cached("SAVEPOINT batch")?.execute(())?;
         let result = function();
@@ -155,8 +162,16 @@ impl Writer {
         // Taken inside the transaction, so that times agree with the order of commits.
         let now = rules.clock.now();
         Ok(match job {
-            Job::Write(batch) => {
+            Job::Write(batch, request) => {
+                if let Some(request) = request
+                    && let Some(outcomes) = requests::recall_batch(connection, batch, request, now)?
+                {
+                    return Ok(Done::Outcomes(outcomes));
+                }
                 let (outcomes, states) = apply_batch(connection, batch, now, &rules.limits, rules.changes_kept)?;
+                if let Some(request) = request {
+                    requests::keep(connection, &batch.user, request, outcomes_to_text(&outcomes), now)?;
+                }
                 note(
                     written,
                     batch.writes.iter().zip(states).map(|(write, now)| Written {
@@ -167,9 +182,18 @@ impl Writer {
                 );
                 Done::Outcomes(outcomes)
             }
-            Job::Clear { user, agent, namespace } => {
+            Job::Clear { user, agent, namespace, request } => {
+                if let Some(request) = request
+                    && let Some(count) = requests::recall_clear(connection, user, request, now)?
+                {
+                    return Ok(Done::Cleared(count));
+                }
                 *written = None;
-                Done::Cleared(clear(connection, user, agent.as_deref(), namespace, now, rules.changes_kept)?)
+                let count = clear(connection, user, agent.as_deref(), namespace, now, rules.changes_kept)?;
+                if let Some(request) = request {
+                    requests::keep(connection, user, request, count.to_string(), now)?;
+                }
+                Done::Cleared(count)
             }
             Job::RecordAccess(accesses) => {
                 record_access(connection, accesses)?;
@@ -187,6 +211,7 @@ impl Writer {
                     }),
                 );
                 sweep_dropped(connection, SWEEP_ROWS, SWEEP_BYTES)?;
+                requests::sweep(connection, now, SWEEP_ROWS, SWEEP_BYTES)?;
                 Done::Swept { more: read::needs_sweeping(connection, now)? }
             }
         })
@@ -235,7 +260,8 @@ mod tests {
             metadata: None,
             expiry: Expiry::Default,
         };
-        let done = writer.run(&[Job::Write(Batch { user: "u".into(), agent: None, writes: vec![set] })], &rules, None);
+        let batch = Batch { user: "u".into(), agent: None, writes: vec![set], request: None, quota: None };
+        let done = writer.run(&[Job::Write(batch, None)], &rules, None);
         assert!(done.iter().all(Result::is_ok));
         assert_eq!(writer.frames.load(Ordering::Relaxed), 0);
     }

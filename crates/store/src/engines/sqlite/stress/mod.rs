@@ -55,7 +55,7 @@ fn open_engine(path: &Path, durability: Durability) -> SqliteEngine {
 }
 
 fn batch(writes: Vec<Write>) -> Batch {
-    Batch { user: USER.into(), agent: Some("worker".into()), writes }
+    Batch { user: USER.into(), agent: Some("worker".into()), writes, request: None, quota: None }
 }
 
 fn write(namespace: &str, key: &str, mutation: Mutation) -> Write {

@@ -193,7 +193,7 @@ impl Run {
                 13 => {
                     let version = self.write(set(&scratch, "key", "1"));
                     expect(&scratch, "key", Some((version, "1".into())))?;
-                    block_on(self.engine.clear(USER, None, &scratch)).unwrap();
+                    block_on(self.engine.clear(USER, None, &scratch, None)).unwrap();
                     expect(&scratch, "key", None)?;
                 }
                 14 => block_on(self.engine.record_access(vec![access_to_number()])).unwrap(),
