@@ -14,6 +14,7 @@
 //! ```
 
 mod app;
+mod auth;
 mod body;
 mod caller;
 mod connection;
@@ -24,4 +25,5 @@ mod router;
 mod routes;
 mod server;
 
+pub use auth::{Access, IssuedToken, NewToken, Token, Tokens};
 pub use server::{Running, Server, ServerOptions};
