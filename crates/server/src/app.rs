@@ -5,6 +5,7 @@ use std::sync::Arc;
 use agent_data_store::Store;
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
 use crate::server::ServerOptions;
 
 /// Cheap to clone.
@@ -15,12 +16,13 @@ pub(crate) struct App(Arc<Shared>);
 struct Shared {
     store: Store,
     options: ServerOptions,
+    metrics: Metrics,
     stopping: watch::Receiver<bool>,
 }
 
 impl App {
     pub(crate) fn new(store: Store, options: ServerOptions, stopping: watch::Receiver<bool>) -> Self {
-        Self(Arc::new(Shared { store, options, stopping }))
+        Self(Arc::new(Shared { store, options, metrics: Metrics::default(), stopping }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -29,6 +31,10 @@ impl App {
 
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.0.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Turns to `true`, or is closed, when the server stops: who waits for something else must then come to an end.

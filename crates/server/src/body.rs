@@ -7,6 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use crate::error::{Failure, Result};
@@ -20,19 +21,29 @@ impl JsonBody {
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_slice(&self.0).map_err(|error| {
             Failure::invalid(match error.classify() {
-                serde_json::error::Category::Data => {
-                    format!("the body is not as it should be: {}", without_values(&error))
-                }
+                Category::Data => self.why_not::<T>(),
                 _ => format!("the body is not JSON: line {} column {}", error.line(), error.column()),
             })
         })
+    }
+
+    /// Reads it once more, to tell where it is not as it should be.
+    fn why_not<'a, T: Deserialize<'a>>(&'a self) -> String {
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
+        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Ok(_) => "the body is not as it should be: see /openapi.json".to_owned(),
+            Err(error) => match error.path().to_string().as_str() {
+                "." => format!("the body is not as it should be: {}", without_values(error.inner())),
+                path => format!("{path} in the body is not as it should be: {}", without_values(error.inner())),
+            },
+        }
     }
 }
 
 /// What is wrong, unless the message quotes the body.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let quotes = ["invalid type", "invalid value"].iter().any(|start| text.starts_with(start));
+    let quotes = ["invalid type", "invalid value", "unknown variant"].iter().any(|start| text.starts_with(start));
     match text.split_once(", expected ").filter(|_| quotes) {
         Some((_, expected)) => format!("expected {expected}"),
         None => text,

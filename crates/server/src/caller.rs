@@ -1,9 +1,13 @@
-//! Who is calling.
+//! Who is calling: settled before any handler runs.
+
+use std::sync::Arc;
 
 use agent_data_store::{DataStore, Identity};
-use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
 use crate::app::App;
@@ -16,37 +20,82 @@ const DEFAULT_USER: &str = "default";
 /// The start of a name that is percent-encoded, as RFC 8187 writes those that a header cannot hold as they are.
 const ENCODED: &str = "UTF-8''";
 
-/// Who is calling, and on whose behalf.
+/// Verbs that concern no single namespace need a view all the same.
+const ANY_NAMESPACE: &str = "default";
+
+/// Who is calling, and what they may reach. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(Arc<Call>);
+
 #[derive(Debug)]
-pub(crate) struct Caller {
+struct Call {
     app: App,
     identity: Identity,
+    /// Whether what is read is sent, and so counts as read.
+    sends_body: bool,
 }
 
 impl Caller {
     pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+        &self.0.identity
+    }
+
+    /// Whether a read by this call counts, unless the caller has said so.
+    pub(crate) fn counts(&self, asked: Option<bool>) -> bool {
+        self.0.sends_body && asked.unwrap_or(true)
     }
 
     /// A view for reading a namespace.
     pub(crate) fn reader(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
-        self.app.store().data_store(self.identity.clone(), namespace)
+        self.view(namespace)
     }
 
     /// A view for writing to a namespace.
     pub(crate) fn writer(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
-        self.app.store().data_store(self.identity.clone(), namespace)
+        self.view(namespace)
+    }
+
+    /// A view for reading what concerns no single namespace.
+    pub(crate) fn reader_of_all(&self) -> agent_data_store::Result<DataStore> {
+        self.view(ANY_NAMESPACE)
+    }
+
+    /// A view for writing to several namespaces.
+    pub(crate) fn writer_to_all(&self) -> agent_data_store::Result<DataStore> {
+        self.view(ANY_NAMESPACE)
+    }
+
+    fn view(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
+        self.0.app.store().data_store(self.0.identity.clone(), namespace)
     }
 }
 
-impl FromRequestParts<App> for Caller {
+/// Finds out who is calling, for the handler and for the log.
+pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let caller = match caller(app, request.method(), request.headers()) {
+        Ok(caller) => caller,
+        Err(failure) => return failure.into_response(),
+    };
+    request.extensions_mut().insert(caller.clone());
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(caller);
+    response
+}
+
+fn caller(app: App, method: &Method, headers: &HeaderMap) -> Result<Caller, Failure> {
+    let user = name(headers, USER)?;
+    let agent = name(headers, AGENT)?;
+    let identity = Identity::new(user.as_deref().unwrap_or(DEFAULT_USER), agent.as_deref())?;
+    Ok(Caller(Arc::new(Call { app, identity, sends_body: method != Method::HEAD })))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
-        let user = name(&parts.headers, USER)?;
-        let agent = name(&parts.headers, AGENT)?;
-        let identity = Identity::new(user.as_deref().unwrap_or(DEFAULT_USER), agent.as_deref())?;
-        Ok(Self { app: app.clone(), identity })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let unknown =
+            || Failure::request(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "nobody has asked who is calling");
+        parts.extensions.get::<Self>().cloned().ok_or_else(unknown)
     }
 }
 

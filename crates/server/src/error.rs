@@ -4,13 +4,11 @@ use std::any::Any;
 
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{Error, ErrorKind, Json};
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
-/// The media type of every answer that is not a page.
-pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+use crate::answer::json;
 
 /// In how many seconds trying again may help.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -70,10 +68,10 @@ impl IntoResponse for Failure {
                     .text("code", "not_found")
                     .text("namespace", &*namespace)
                     .text("key", &*key);
-                answer(StatusCode::NOT_FOUND, &body.end())
+                answer(StatusCode::NOT_FOUND, body.end())
             }
             Self::Request { status, code, detail } => {
-                answer(status, &Object::with_capacity(128).text("detail", &*detail).text("code", code).end())
+                answer(status, Object::with_capacity(128).text("detail", &*detail).text("code", code).end())
             }
         }
     }
@@ -84,7 +82,7 @@ fn of_store(error: &Error) -> Response {
     if status == StatusCode::INTERNAL_SERVER_ERROR {
         tracing::error!(%error, "the store failed");
     }
-    let mut response = answer(status, &wire::error_as("detail", error));
+    let mut response = answer(status, wire::error_as("detail", error));
     match status {
         StatusCode::SERVICE_UNAVAILABLE => {
             response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
@@ -97,8 +95,8 @@ fn of_store(error: &Error) -> Response {
     response
 }
 
-fn answer(status: StatusCode, body: &Json) -> Response {
-    (status, [(CONTENT_TYPE, JSON)], Body::from(body.as_str().to_owned())).into_response()
+fn answer(status: StatusCode, body: Json) -> Response {
+    (status, json(body)).into_response()
 }
 
 /// The answer where a handler panicked. What it said is in the log of panics, not here.
@@ -108,8 +106,15 @@ pub(crate) fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
 }
 
 /// The answer for a path that leads nowhere.
-pub(crate) async fn no_such_path() -> Failure {
-    Failure::request(StatusCode::NOT_FOUND, "no_such_path", "no such path: see /openapi.json for those there are")
+pub(crate) async fn no_such_path(uri: Uri) -> Failure {
+    match uri.path().strip_prefix("/data-store/namespaces/").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
+        Some(("", _)) => Failure::invalid("namespace is empty: give it at least one character"),
+        Some((_, "records/")) => Failure::invalid("key is empty: give it at least one character"),
+        _ => {
+            let detail = "no such path: see /openapi.json for those there are";
+            Failure::request(StatusCode::NOT_FOUND, "no_such_path", detail)
+        }
+    }
 }
 
 /// The answer for a method that a path does not have.

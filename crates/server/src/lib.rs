@@ -13,17 +13,25 @@
 //! # }
 //! ```
 
+mod answer;
 mod app;
 mod auth;
 mod body;
 mod caller;
 mod connection;
 mod error;
+mod listing;
+mod metrics;
+mod observe;
 mod off_thread;
+mod openapi;
 mod place;
+mod precondition;
 mod router;
 mod routes;
 mod server;
+mod waiting;
+mod write;
 
 pub use auth::{Access, IssuedToken, NewToken, Token, Tokens};
 pub use server::{Running, Server, ServerOptions};

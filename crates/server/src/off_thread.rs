@@ -8,7 +8,7 @@ use agent_data_store::engine::{Answer, Engine, Suspended};
 use agent_data_store::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
-use agent_data_store::{Error, ErrorKind, Result, Timestamp, block_on};
+use agent_data_store::{Error, ErrorKind, RequestId, Result, Timestamp, block_on};
 use tokio::runtime::Handle;
 
 /// More rows than this are a long read.
@@ -120,9 +120,16 @@ impl Engine for OffThread {
         self.away(move |engine| block_on(engine.write(batch)))
     }
 
-    fn clear<'a>(&'a self, user: &'a str, agent: Option<&'a str>, namespace: &'a str) -> Answer<'a, u64> {
+    fn clear<'a>(
+        &'a self,
+        user: &'a str,
+        agent: Option<&'a str>,
+        namespace: &'a str,
+        request: Option<&'a RequestId>,
+    ) -> Answer<'a, u64> {
         let (user, agent, namespace) = (user.to_owned(), agent.map(ToOwned::to_owned), namespace.to_owned());
-        self.away(move |engine| block_on(engine.clear(&user, agent.as_deref(), &namespace)))
+        let request = request.cloned();
+        self.away(move |engine| block_on(engine.clear(&user, agent.as_deref(), &namespace, request.as_ref())))
     }
 
     fn record_access(&self, accesses: Vec<Access>) -> Answer<'_, ()> {

@@ -3,11 +3,16 @@
 //! A namespace is one segment of the path, a key is all the rest, and both are percent-decoded only after the path has been
 //! split, so a name may hold any character, `/` included.
 
+use agent_data_store::model::View;
 use agent_data_store::{Error, ErrorKind};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::header::LINK;
 use axum::http::request::Parts;
-use percent_encoding::percent_decode_str;
+use axum::http::{HeaderValue, Uri};
+use axum::response::Response;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Failure;
@@ -66,4 +71,44 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Choices<T> {
         })?;
         Ok(Self(choices))
     }
+}
+
+/// How a caller names a [`View`].
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Shown {
+    /// The key alone.
+    Key,
+    /// Key, version and expiry.
+    Version,
+    /// Key, version, expiry and value.
+    Value,
+    /// The whole record.
+    #[default]
+    Record,
+}
+
+impl Shown {
+    pub(crate) fn view(self) -> View {
+        match self {
+            Self::Key => View::Key,
+            Self::Version => View::Version,
+            Self::Value => View::Value,
+            Self::Record => View::Record,
+        }
+    }
+}
+
+/// The same answer with a header `Link` to the page after `last`, if there is one.
+pub(crate) fn linked_to_next(uri: &Uri, last: Option<&str>, mut response: Response) -> Response {
+    let Some(last) = last else { return response };
+    let query = uri.query().unwrap_or_default();
+    let others = query.split('&').filter(|option| !option.is_empty() && !option.starts_with("after="));
+    let after = format!("after={}", utf8_percent_encode(last, NON_ALPHANUMERIC));
+    let query: Vec<&str> = others.chain([&*after]).collect();
+    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+    if let Ok(link) = HeaderValue::from_str(&link) {
+        response.headers_mut().insert(LINK, link);
+    }
+    response
 }

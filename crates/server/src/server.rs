@@ -65,8 +65,7 @@ impl Server {
         let store = store.layered(off_thread)?;
         let (stop, stopping) = watch::channel(false);
         let app = App::new(store.clone(), options, stopping);
-        let grace = app.options().shutdown_grace;
-        let serving = tokio::spawn(connection::serve(listener, router(app.clone()), app.stopping(), grace));
+        let serving = tokio::spawn(connection::serve(listener, router(app.clone()), app));
         Ok(Running { local_addr, stop, serving, store })
     }
 }
@@ -83,6 +82,11 @@ impl Running {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The store as it is served: reads over HTTP are gathered in this one.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Stops: first nobody can connect any more, then requests in flight finish, then reads that were gathered are

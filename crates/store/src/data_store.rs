@@ -435,7 +435,8 @@ impl DataStore {
         self.store.warnings.as_deref()
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The present moment by the store's clock.
+    pub fn now(&self) -> Timestamp {
         self.store.clock.now()
     }
 

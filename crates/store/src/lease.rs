@@ -16,6 +16,7 @@ use crate::data_store::{DataStore, SetOptions, expiry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
 use crate::model::{Expiry, Mutation, Precondition, Version, Write};
+use crate::wire;
 
 /// How long a lock written by hand, which has no expiry, is taken to be held.
 const HANDWRITTEN_TTL: Duration = Duration::from_secs(300);
@@ -49,7 +50,6 @@ type LockName = (Arc<str>, Arc<str>, Box<str>);
 /// A held lock; dropping it releases it.
 pub struct Lease {
     state: Arc<State>,
-    token: Version,
     renewal: Option<Renewal>,
 }
 
@@ -59,6 +59,7 @@ struct State {
     key: String,
     ttl: Duration,
     since: Timestamp,
+    token: Version,
     /// The version of the last renewal; `None` once the lease is over.
     held: Mutex<Option<Version>>,
 }
@@ -81,19 +82,23 @@ impl DataStore {
     /// `LeaseHeld` names the holder and when its lease ends; `InvalidArgument` where the same owner holds it already.
     pub async fn lock(&self, resource: &str, options: LockOptions) -> Result<Lease> {
         let traced = self.trace("lock", resource);
-        let result = self.acquire(resource, options).await;
-        traced.end(result, |_| crate::trace::Seen::default())
+        let result = async {
+            let (key, version) = self.acquire(resource, options).await?;
+            self.lease(resource, key, version, options)
+        };
+        traced.end(result.await, |_| crate::trace::Seen::default())
     }
 
-    async fn acquire(&self, resource: &str, options: LockOptions) -> Result<Lease> {
-        let key = format!("lock:{resource}");
+    /// The key of the lock's record, and its token.
+    pub(crate) async fn acquire(&self, resource: &str, options: LockOptions) -> Result<(String, Version)> {
+        let key = lock_key(resource);
         self.checked_address(&key)?;
         expiry(Some(options.ttl))?;
         let give_up_at = self.now().saturating_add(options.wait);
         loop {
             let position = self.position().await?;
             match self.try_acquire(&key, options.ttl).await? {
-                Attempt::Acquired(version) => return self.lease(resource, key, version, options),
+                Attempt::Acquired(version) => return Ok((key, version)),
                 Attempt::Raced => {}
                 Attempt::HeldBy { agent, until, version } => {
                     if options.owner.is_some() && self.held_locks().owner(self, &key, version) == options.owner {
@@ -126,7 +131,7 @@ impl DataStore {
                 version
             }
         };
-        let value = holder_value(self.identity().agent(), now, now);
+        let value = holder_value(self.identity().agent(), now, &now.to_string(), None);
         let options = SetOptions { ttl: Some(ttl), if_version: Some(version), ..SetOptions::default() };
         match self.put(key, value, options).await {
             Ok(version) => Ok(Attempt::Acquired(version)),
@@ -145,10 +150,11 @@ impl DataStore {
             key,
             ttl: options.ttl,
             since: self.now(),
+            token: version,
             held: Mutex::new(Some(version)),
         });
         // From here on a failure releases the lock again.
-        let mut lease = Lease { state, token: version, renewal: None };
+        let mut lease = Lease { state, renewal: None };
         if options.keep_alive {
             lease.renewal = Some(Renewal::start(Arc::clone(&lease.state))?);
         }
@@ -160,7 +166,7 @@ impl Lease {
     /// The fencing token: greater than that of every earlier holder of the lock. Have whatever the lock protects refuse
     /// smaller ones.
     pub fn token(&self) -> Version {
-        self.token
+        self.state.token
     }
 
     /// What is locked.
@@ -229,7 +235,7 @@ impl std::fmt::Debug for Lease {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Lease")
             .field("resource", &self.state.resource)
-            .field("token", &self.token)
+            .field("token", &self.token())
             .finish_non_exhaustive()
     }
 }
@@ -240,18 +246,15 @@ impl State {
     }
 
     fn lost(&self) -> Error {
-        Error::new(
-            ErrorKind::LeaseLost,
-            format!("the lease on {:?} has ended and is no longer yours: stop, or take the lock again", self.resource),
-        )
-        .at(self.view.namespace(), &self.key)
+        lost(&self.resource).at(self.view.namespace(), &self.key)
     }
 
     /// Holds its own mutex while it writes, so that two renewals do not take each other for a stranger.
     fn renew(&self) -> Result<()> {
         let mut held = self.held();
         let version = (*held).ok_or_else(|| self.lost())?;
-        let value = holder_value(self.view.identity().agent(), self.view.now(), self.since);
+        let (now, since) = (self.view.now(), self.since.to_string());
+        let value = holder_value(self.view.identity().agent(), now, &since, Some(self.token));
         let options = SetOptions { ttl: Some(self.ttl), if_version: Some(version), ..SetOptions::default() };
         match block_on(self.view.put(&self.key, value, options)) {
             Ok(version) => {
@@ -359,27 +362,48 @@ impl Drop for Renewal {
     }
 }
 
+pub(crate) fn lock_key(resource: &str) -> String {
+    format!("lock:{resource}")
+}
+
+pub(crate) fn lost(resource: &str) -> Error {
+    Error::new(
+        ErrorKind::LeaseLost,
+        format!("the lease on {resource:?} has ended and is no longer yours: stop, or take the lock again"),
+    )
+}
+
 /// Who holds a lock, as far as its record says.
 #[derive(Default)]
-struct Holder {
+pub(crate) struct Holder {
     agent: Option<String>,
     acquired_at: Option<Timestamp>,
+    pub(crate) since: Option<String>,
+    /// Of a lock that was renewed; before that its record's version is the token.
+    pub(crate) token: Option<Version>,
 }
 
 impl Holder {
-    fn parse(value: &str) -> Self {
+    pub(crate) fn parse(value: &str) -> Self {
         let Ok(members) = serde_json::from_str::<HashMap<String, &RawValue>>(value) else { return Self::default() };
         let text = |name| members.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
-        Self { agent: text("agent"), acquired_at: text("acquired_at").and_then(|at| Timestamp::parse_naive_local(&at)) }
+        Self {
+            agent: text("agent"),
+            acquired_at: text("acquired_at").and_then(|at| Timestamp::parse_naive_local(&at)),
+            since: text("since"),
+            token: members.get("token").and_then(|token| token.get().parse().ok()),
+        }
     }
 }
 
 /// `acquired_at` is that of the last renewal: hand-written locks take one that is older than five minutes for abandoned.
-fn holder_value(agent: Option<&str>, renewed_at: Timestamp, since: Timestamp) -> Json {
-    let value = serde_json::json!({
-        "agent": agent,
-        "acquired_at": renewed_at.to_naive_local(),
-        "since": since.to_string(),
-    });
-    Json::from_trusted(value.to_string())
+pub(crate) fn holder_value(agent: Option<&str>, renewed_at: Timestamp, since: &str, token: Option<Version>) -> Json {
+    let object = wire::Object::with_capacity(128)
+        .text("agent", agent)
+        .text("acquired_at", &*renewed_at.to_naive_local())
+        .text("since", since);
+    match token {
+        Some(token) => object.number("token", token).end(),
+        None => object.end(),
+    }
 }

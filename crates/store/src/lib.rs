@@ -25,6 +25,7 @@ mod housekeeping;
 mod json;
 mod json_check;
 mod lease;
+mod lock;
 mod number;
 mod open;
 mod rows;
@@ -57,6 +58,7 @@ pub use feed::Follower;
 pub use json::Json;
 pub use lease::{Lease, LockOptions};
 pub use limits::Limits;
+pub use lock::HeldLock;
 #[doc(hidden)] // For the bindings, which read the same numbers; no part of what this crate promises.
 pub use number::parse_digits;
 pub use open::{default_url, sqlite_path, sqlite_url};

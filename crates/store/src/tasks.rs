@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::data_store::{DataStore, expiry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::Json;
-use crate::model::{Address, Expiry, Mutation, PageSize, Precondition, Range, Row, Version, View, Write};
+use crate::model::{Address, Expiry, Mutation, Outcome, PageSize, Precondition, Range, Row, Version, View, Write};
 use crate::secrets::SecretsPolicy;
 use crate::wire;
 
@@ -45,6 +45,7 @@ pub struct Claim {
     view: DataStore,
     key: Box<str>,
     value: Json,
+    token: Version,
     version: Version,
     state: TaskState,
 }
@@ -66,6 +67,9 @@ struct TaskState {
     /// Why the last attempt failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Of a claim that was renewed; before that the record's version is the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<Version>,
 }
 
 /// Tasks in sum; see [`DataStore::tasks`].
@@ -128,6 +132,22 @@ impl DataStore {
         let traced = self.trace("claim", prefix);
         let result = self.find_claim(prefix, options).await;
         traced.end(result, |claim| crate::trace::Seen::value(claim.as_ref().map(|claim| &claim.value)))
+    }
+
+    /// The claim on the task `key` that has this token: for those who keep nothing else of it, such as the callers of a
+    /// server between two requests.
+    ///
+    /// # Errors
+    /// `LeaseLost` where the time was over and another one has claimed the task, or it was ended.
+    pub async fn claimed(&self, key: &str, token: Version) -> Result<Claim> {
+        let not_ours = || claim_lost(self.namespace(), key);
+        let row = self.read_row(key, View::Record).await?.ok_or_else(not_ours)?;
+        let state = TaskState::of(&row);
+        if state.by.is_none() || (row.version != token && state.token != Some(token)) {
+            return Err(not_ours());
+        }
+        let value = row.value.ok_or_else(not_ours)?;
+        Ok(Claim { view: self.clone(), key: row.key, value, token, version: row.version, state })
     }
 
     /// Sums up the tasks under `prefix`.
@@ -207,11 +227,14 @@ impl DataStore {
             until: Some(self.now().saturating_add(ttl).to_string()),
             not_before: None,
             error: state.error,
+            token: None,
         };
         let write = self.state_write(&row.key, row.version, &state)?;
         let (key, value) = (row.key, row.value.unwrap_or_else(|| Json::from_trusted("null")));
         match self.apply_one(write).await {
-            Ok(outcome) => Ok(Some(Claim { view: self.clone(), key, value, version: outcome.version, state })),
+            Ok(Outcome { version, .. }) => {
+                Ok(Some(Claim { view: self.clone(), key, value, token: version, version, state }))
+            }
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(None),
             Err(error) => Err(error),
         }
@@ -335,6 +358,11 @@ impl Claim {
         self.state.attempt
     }
 
+    /// What tells this claim from others on the same task, for [`DataStore::claimed`]; the same however often it is renewed.
+    pub fn token(&self) -> Version {
+        self.token
+    }
+
     /// When the task goes back to the others.
     pub fn until(&self) -> Option<Timestamp> {
         self.state.until.as_deref().and_then(Timestamp::parse)
@@ -351,7 +379,7 @@ impl Claim {
     /// `LeaseLost` where the time was over and another one has claimed it; nothing is stored then.
     pub async fn complete(self, result: Option<Json>) -> Result<()> {
         let done = self.view.done_tasks()?;
-        let state = TaskState { until: None, error: None, ..self.state.clone() };
+        let state = TaskState { until: None, error: None, token: None, ..self.state.clone() };
         let warnings = match &result {
             Some(result) => self.view.look_for_secrets_in(&done.checked_address(&self.key)?, "result", result)?,
             None => Vec::new(),
@@ -366,7 +394,7 @@ impl Claim {
     /// # Errors
     /// `LeaseLost` as for [`Claim::complete`].
     pub async fn fail(self, error: &str, retry_in: Option<Duration>) -> Result<()> {
-        let mut state = TaskState { error: Some(error.to_owned()), until: None, ..self.state.clone() };
+        let mut state = TaskState { error: Some(error.to_owned()), until: None, token: None, ..self.state.clone() };
         let view = self.view.clone();
         let warnings = view.look_for_secrets_in(&view.checked_address(&self.key)?, "error", &wire::string(error))?;
         match retry_in {
@@ -390,7 +418,7 @@ impl Claim {
     /// `LeaseLost` as for [`Claim::complete`].
     pub async fn release(self) -> Result<()> {
         let attempt = self.state.attempt.saturating_sub(1);
-        let state = TaskState { attempt, by: None, until: None, ..self.state.clone() };
+        let state = TaskState { attempt, by: None, until: None, token: None, ..self.state.clone() };
         self.put_state(&state).await.map(drop)
     }
 
@@ -401,7 +429,7 @@ impl Claim {
     pub async fn renew(&mut self, ttl: Duration) -> Result<()> {
         expiry(Some(ttl))?;
         let until = Some(self.view.now().saturating_add(ttl).to_string());
-        let state = TaskState { until, ..self.state.clone() };
+        let state = TaskState { until, token: Some(self.token), ..self.state.clone() };
         self.version = self.put_state(&state).await?;
         self.state = state;
         Ok(())
@@ -425,13 +453,14 @@ impl Claim {
     }
 
     fn lost(&self) -> Error {
-        Error::new(
-            ErrorKind::LeaseLost,
-            format!(
-                "the claim on task {:?} has ended and the task is no longer yours: drop what you have made",
-                self.key
-            ),
-        )
-        .at(self.view.namespace(), &self.key)
+        claim_lost(self.view.namespace(), &self.key)
     }
+}
+
+fn claim_lost(namespace: &str, key: &str) -> Error {
+    Error::new(
+        ErrorKind::LeaseLost,
+        format!("the claim on task {key:?} has ended and the task is no longer yours: drop what you have made"),
+    )
+    .at(namespace, key)
 }

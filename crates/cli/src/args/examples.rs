@@ -161,6 +161,12 @@ Examples:
   ads wait go && echo go
   ads wait report --since-version \"$(ads record report --json | jq .version)\" --json";
 
+pub(super) const SERVE_EXAMPLES: &str = "\
+Examples:
+  ads serve
+  ads serve --store sqlite:///var/lib/ads/store.db --listen 127.0.0.1:9000
+  curl -s http://127.0.0.1:8787/data-store/namespaces";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   ads completions bash > ~/.local/share/bash-completion/completions/ads

@@ -3,6 +3,7 @@
 mod data;
 mod examples;
 mod run;
+mod serve;
 mod time;
 mod work;
 
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 pub(crate) use data::{AppendArgs, ExpireArgs, GetArgs, IncrementArgs, MergeArgs, SetArgs};
 use examples::*;
 pub(crate) use run::RunArgs;
+pub(crate) use serve::ServeArgs;
 pub(crate) use work::{ChangesArgs, ClaimArgs, LockArgs, WaitArgs};
 
 /// Agent Data Store: JSON that agents keep, seen and changed from the shell.
@@ -225,6 +227,13 @@ pub(crate) enum Command {
     /// code 1 if it is still not there after --timeout.
     #[command(after_help = WAIT_EXAMPLES)]
     Wait(WaitArgs),
+
+    /// Serve the store over HTTP
+    ///
+    /// Until interrupted; requests in flight then finish. Who calls is taken at their word: the headers X-User-Id and
+    /// X-Agent-Name say for whom. GET /docs shows all routes.
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
 
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]

@@ -6,6 +6,7 @@ mod feed;
 mod keeping;
 mod lock;
 mod namespace;
+mod serve;
 mod tasks;
 
 use std::ffi::OsString;
@@ -51,6 +52,7 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Claim(args) => session.claim(args, &mut out),
         Command::Changes(args) => session.changes(args, &mut out),
         Command::Wait(args) => session.wait(args, &mut out),
+        Command::Serve(args) => session.serve(args, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;
     Ok(0)

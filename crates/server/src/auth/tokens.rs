@@ -143,11 +143,11 @@ impl Tokens {
         }
     }
 
-    /// Whether the store has ever held a token: then nobody gets in without one.
+    /// Whether nobody gets in without one: the store has held a token, be it valid or not.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn guard_the_store(&self) -> Result<bool> {
+    pub async fn are_required(&self) -> Result<bool> {
         Ok(self.state.read_row(GUARDED, View::Value).await?.is_some())
     }
 
@@ -270,11 +270,11 @@ mod tests {
     fn a_store_stays_guarded_when_its_last_token_has_ended() {
         let (store, _) = store();
         let tokens = Tokens::of(&store).expect("tokens");
-        assert!(!block_on(tokens.guard_the_store()).expect("an answer"));
+        assert!(!block_on(tokens.are_required()).expect("an answer"));
         let issued = block_on(tokens.create(new("alice"))).expect("a token");
-        assert!(block_on(tokens.guard_the_store()).expect("an answer"));
+        assert!(block_on(tokens.are_required()).expect("an answer"));
         assert!(block_on(tokens.revoke(issued.token.id())).expect("it is there"));
-        assert!(block_on(tokens.guard_the_store()).expect("an answer"));
+        assert!(block_on(tokens.are_required()).expect("an answer"));
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
             let error = block_on(tokens.create(new)).expect_err("no token");
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         }
-        assert!(!block_on(tokens.guard_the_store()).expect("an answer"));
+        assert!(!block_on(tokens.are_required()).expect("an answer"));
         assert!(block_on(tokens.list()).expect("a list").is_empty());
     }
 }

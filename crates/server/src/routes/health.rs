@@ -1,11 +1,25 @@
-//! Whether the server is alive.
+//! Whether the server is alive, and whether it can serve.
 
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::extract::State;
+use axum::response::Response;
 
-use crate::error::JSON;
+use agent_data_store::{Error, ErrorKind, Identity};
+
+use crate::answer::json;
+use crate::app::App;
+use crate::error::Result;
 
 /// Whether the process answers at all.
-pub(crate) async fn health() -> impl IntoResponse {
-    ([(CONTENT_TYPE, JSON)], r#"{"status":"ok"}"#)
+pub(crate) async fn health() -> Response {
+    json(r#"{"status":"ok"}"#)
+}
+
+/// Whether requests can be served: the store answers, and the server is not about to stop.
+pub(crate) async fn ready(State(app): State<App>) -> Result {
+    if *app.stopping().borrow() {
+        return Err(Error::new(ErrorKind::Unavailable, "the server is stopping: try another one").into());
+    }
+    let answered = app.store().data_store(Identity::new("default", None)?, "default")?.position().await;
+    answered.map_err(|error| Error::new(ErrorKind::Unavailable, error.message()).caused_by(error))?;
+    Ok(json(r#"{"status":"ready"}"#))
 }

@@ -1,28 +1,63 @@
 //! Namespaces: how much they hold, and clearing them.
 
+use agent_data_store::Json;
 use agent_data_store::model::{NamespaceStats, PageSize, Range};
 use agent_data_store::wire::{self, Object};
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::http::Uri;
+use axum::response::Response;
+use serde::Deserialize;
 
+use crate::answer::json;
 use crate::caller::Caller;
-use crate::error::{JSON, Result};
-use crate::place::Namespace;
+use crate::error::{Failure, Result};
+use crate::place::{Choices, Namespace, linked_to_next};
 
-/// Verbs that concern no single namespace need a view all the same.
-const ANY: &str = "default";
+/// Which namespaces are listed.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// Only those whose name starts with this.
+    prefix: Option<String>,
+    /// Only those after this name.
+    after: Option<String>,
+    /// At most this many; the header `Link` then leads to the next ones.
+    limit: Option<usize>,
+    /// The names alone, as an array.
+    names_only: Option<bool>,
+}
+
+/// Which keys are counted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CountQuery {
+    /// Only those that start with this.
+    prefix: Option<String>,
+}
 
 /// All namespaces of the user that hold a record, sorted, and their sum.
-pub(crate) async fn list(caller: Caller) -> Result {
-    let page = caller.reader(ANY)?.namespaces_page(Range::default(), PageSize::ALL).await?;
-    let (records, bytes) =
-        page.rows.iter().fold((0, 0), |(records, bytes), stats| (records + stats.records, bytes + stats.bytes));
+pub(crate) async fn list(caller: Caller, uri: Uri, Choices(query): Choices<ListQuery>) -> Result {
+    let view = caller.reader_of_all()?;
+    let prefix = query.prefix.as_deref().unwrap_or_default();
+    if query.names_only == Some(true) {
+        if query.after.is_some() || query.limit.is_some() {
+            return Err(Failure::invalid("namesOnly takes neither after nor limit: leave them out"));
+        }
+        let names = view.list_namespaces(prefix).await?;
+        return Ok(json(wire::array(names.iter().map(|name| wire::string(name)))));
+    }
+    let size = match query.limit {
+        Some(0) => return Err(Failure::invalid("limit is 0: ask for at least 1")),
+        limit => PageSize { rows: limit.unwrap_or(usize::MAX), bytes: usize::MAX },
+    };
+    let page = view.namespaces_page(Range { prefix, after: query.after.as_deref() }, size).await?;
+    let sum = |number: fn(&NamespaceStats) -> u64| page.rows.iter().map(number).sum::<u64>();
     let namespaces = wire::array(page.rows.iter().map(|stats| stats_json(&stats.namespace, Some(stats))));
     let body = Object::with_capacity(namespaces.len() + 64)
         .json("namespaces", &namespaces)
-        .number("totalRecordCount", records)
-        .number("totalSizeBytes", bytes);
-    Ok(([(CONTENT_TYPE, JSON)], body.into_text()).into_response())
+        .number("totalRecordCount", sum(|stats| stats.records))
+        .number("totalSizeBytes", sum(|stats| stats.bytes));
+    let last = page.rows.last().filter(|_| page.more).map(|stats| &*stats.namespace);
+    Ok(linked_to_next(&uri, last, json(body.into_text())))
 }
 
 /// One namespace; one that holds nothing has zeros.
@@ -31,17 +66,27 @@ pub(crate) async fn stats(caller: Caller, Namespace(namespace): Namespace) -> Re
     let range = Range { prefix: &namespace, after: None };
     let page = caller.reader(&namespace)?.namespaces_page(range, PageSize { rows: 1, bytes: usize::MAX }).await?;
     let stats = page.rows.first().filter(|stats| *stats.namespace == *namespace);
-    Ok(([(CONTENT_TYPE, JSON)], stats_json(&namespace, stats).as_str().to_owned()).into_response())
+    Ok(json(stats_json(&namespace, stats)))
 }
 
 /// Removes every record of a namespace.
 pub(crate) async fn clear(caller: Caller, Namespace(namespace): Namespace) -> Result {
     let deleted = caller.writer(&namespace)?.clear().await?;
     let body = Object::with_capacity(64).text("namespace", &*namespace).number("deletedCount", deleted);
-    Ok(([(CONTENT_TYPE, JSON)], body.into_text()).into_response())
+    Ok(json(body.into_text()))
 }
 
-fn stats_json(namespace: &str, stats: Option<&NamespaceStats>) -> agent_data_store::Json {
+/// Counts the records of a namespace.
+pub(crate) async fn count(
+    caller: Caller,
+    Namespace(namespace): Namespace,
+    Choices(query): Choices<CountQuery>,
+) -> Result<Response> {
+    let count = caller.reader(&namespace)?.count(query.prefix.as_deref().unwrap_or_default()).await?;
+    Ok(json(Object::with_capacity(32).number("count", count).into_text()))
+}
+
+fn stats_json(namespace: &str, stats: Option<&NamespaceStats>) -> Json {
     let agents = stats.map(|stats| &*stats.agents).unwrap_or_default();
     Object::with_capacity(192)
         .text("namespace", namespace)

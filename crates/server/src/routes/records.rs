@@ -1,74 +1,228 @@
-//! Records.
+//! Records: one by one, and lists of them.
 
-use agent_data_store::model::{PageSize, Range, Row, View};
-use agent_data_store::{DataStore, SetOptions, wire};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use std::sync::Arc;
+
+use agent_data_store::model::{Address, Details, Expiry, Mutation, PageSize, Precondition, Row, Version, View, Write};
+use agent_data_store::{DataStore, Json, wire};
+use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::answer::{json, no_content, number, tagged};
 use crate::body::{JsonBody, checked, given};
 use crate::caller::Caller;
-use crate::error::{Failure, JSON, Result};
-use crate::place::{Namespace, Record};
+use crate::error::{Failure, Result};
+use crate::listing::Listing;
+use crate::place::{Choices, Namespace, Record, Shown, linked_to_next};
+use crate::precondition::{Condition, write_if};
+use crate::write::{WriteBody, expiry};
 
-#[derive(Deserialize)]
+/// When a record expires, where the body is its value alone.
+const EXPIRES_AT: HeaderName = HeaderName::from_static("x-expires-at");
+
+/// Which records are listed, and how.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// Only keys that start with this.
+    prefix: Option<String>,
+    /// Only keys after this one.
+    after: Option<String>,
+    /// At most this many; the header `Link` then leads to the next ones.
+    limit: Option<usize>,
+    /// Fewer where keys and values have more bytes than this together; `Link` as for `limit`.
+    max_bytes: Option<usize>,
+    /// How much of each record.
+    view: Option<Shown>,
+    /// The keys alone, as strings: the same as `view=key`.
+    keys_only: Option<bool>,
+    /// All in one consistent state, which the server holds until it is sent.
+    snapshot: Option<bool>,
+    /// Whether this counts as a read of each record.
+    count: Option<bool>,
+}
+
+/// How a record is shown.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct GetQuery {
+    /// How much of it; with `value` the body is the value alone.
+    view: Option<Shown>,
+    /// Whether this counts as a read.
+    count: Option<bool>,
+}
+
+/// A value to store.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PutBody<'a> {
-    #[serde(borrow, deserialize_with = "given")]
+    #[serde(borrow, default, deserialize_with = "given")]
     value: Option<&'a RawValue>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    ttl_seconds: Option<&'a RawValue>,
 }
 
 /// The records of a namespace, in order of their keys.
-pub(crate) async fn list(caller: Caller, Namespace(namespace): Namespace) -> Result {
-    let view = caller.reader(&namespace)?;
-    let page = view.scan(Range::default(), View::Record, PageSize::ALL).await?;
-    view.count_reads(page.rows.iter().map(|row| &*row.key));
-    let mut text = String::from("[");
-    for (index, row) in page.rows.iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        text = wire::push_row(text, view.identity().user(), view.namespace(), row);
-    }
-    text.push(']');
-    Ok(([(CONTENT_TYPE, JSON)], text).into_response())
+pub(crate) async fn list(
+    caller: Caller,
+    Namespace(namespace): Namespace,
+    uri: Uri,
+    Choices(query): Choices<ListQuery>,
+) -> Result {
+    let shown = match (query.keys_only.unwrap_or_default(), query.view) {
+        (true, None | Some(Shown::Key)) => View::Key,
+        (true, Some(_)) => return Err(Failure::invalid("keysOnly goes with no other view: leave one of them out")),
+        (false, view) => view.unwrap_or_default().view(),
+    };
+    let listing = Listing {
+        view: caller.reader(&namespace)?,
+        shown,
+        counted: caller.counts(query.count),
+        prefix: query.prefix.unwrap_or_default(),
+    };
+    let after = query.after.as_deref();
+    let size = match (query.limit, query.max_bytes, query.snapshot) {
+        (Some(0), ..) => return Err(Failure::invalid("limit is 0: ask for at least 1")),
+        (None, None, Some(true)) => PageSize::ALL,
+        (None, None, _) => return listing.send_all(after).await,
+        (rows, bytes, _) => PageSize { rows: rows.unwrap_or(usize::MAX), bytes: bytes.unwrap_or(usize::MAX) },
+    };
+    let page = listing.page(after, size).await?;
+    let last = page.rows.last().filter(|_| page.more).map(|row| row.key.clone());
+    Ok(linked_to_next(&uri, last.as_deref(), listing.send(page.rows).await?))
 }
 
 /// One record.
-pub(crate) async fn get(caller: Caller, place: Record) -> Result {
+pub(crate) async fn get(
+    caller: Caller,
+    place: Record,
+    Choices(query): Choices<GetQuery>,
+    headers: HeaderMap,
+) -> Result {
     let view = caller.reader(&place.namespace)?;
-    let Some(row) = view.read_row(&place.key, View::Record).await? else { return Err(no_record(place)) };
-    view.count_reads([&*place.key]);
-    Ok(record(&view, &row))
+    let shown = query.view.unwrap_or_default();
+    // A condition looks at the version, which the key alone does not have.
+    let conditional = headers.contains_key(IF_MATCH) || headers.contains_key(IF_NONE_MATCH);
+    let condition = if conditional { Condition::of(&headers)? } else { Condition::None };
+    let needed = match shown.view() {
+        View::Key => View::Version,
+        other => other,
+    };
+    let row = view.read_row(&place.key, needed).await?;
+    if !condition.holds(row.as_ref().map_or(0, |row| row.version)) {
+        return match (condition, row) {
+            (Condition::Absent | Condition::NoneOf(_), Some(row)) => {
+                Ok(tagged(row.version, StatusCode::NOT_MODIFIED.into_response()))
+            }
+            (condition, _) => Err(condition.failed(&place.namespace, &place.key)),
+        };
+    }
+    let Some(row) = row else { return Err(no_record(place)) };
+    if row.value.is_some() && caller.counts(query.count) {
+        view.count_reads([&*place.key]);
+    }
+    Ok(match (shown, row.value) {
+        (Shown::Key, _) => tagged(row.version, json(wire::string(&place.key))),
+        (Shown::Value, Some(value)) => {
+            let mut response = tagged(row.version, json(value));
+            if let Some(expires_at) = row.expires_at {
+                response.headers_mut().insert(EXPIRES_AT, number(&expires_at.to_string()));
+            }
+            response
+        }
+        (_, value) => record(&view, &Row { value, ..row }),
+    })
 }
 
 /// Stores a value.
-pub(crate) async fn put(caller: Caller, place: Record, body: JsonBody) -> Result {
+pub(crate) async fn put(caller: Caller, place: Record, headers: HeaderMap, body: JsonBody) -> Result {
+    let condition = Condition::of(&headers)?;
     let view = caller.writer(&place.namespace)?;
-    let PutBody { value, metadata } = body.parse()?;
+    let PutBody { value, metadata, ttl_seconds } = body.parse()?;
     let value = value.ok_or_else(|| Failure::invalid("the body has no value: send {\"value\": …}"))?;
+    let value = checked(value, view.limits())?;
     let metadata = metadata.map(|metadata| checked(metadata, view.limits())).transpose()?;
-    let options = SetOptions { metadata, ..SetOptions::default() };
-    view.set(&place.key, checked(value, view.limits())?, options).await?;
-    let Some(row) = view.read_row(&place.key, View::Record).await? else { return Err(no_record(place)) };
-    Ok(record(&view, &row))
+    let write = Write {
+        address: address(&place),
+        precondition: Precondition::None,
+        mutation: Mutation::Set(value.clone()),
+        metadata,
+        expiry: expiry(ttl_seconds)?,
+    };
+    let version = write_if(&condition, &view, write.clone()).await?.version;
+    let found = view.read_row(&place.key, View::Record).await?;
+    Ok(record(&view, &as_written(found, &write, version, value, &view)))
+}
+
+/// Changes a record by one write as in a batch.
+pub(crate) async fn change(caller: Caller, place: Record, headers: HeaderMap, body: JsonBody) -> Result {
+    let condition = Condition::of(&headers)?;
+    let view = caller.writer(&place.namespace)?;
+    let write = body.parse::<WriteBody<'_>>()?.at(address(&place), view.limits())?;
+    if condition != Condition::None && write.precondition != Precondition::None {
+        return Err(Failure::invalid("the version is asked for in the headers and in the body: leave one of them out"));
+    }
+    let outcome = write_if(&condition, &view, write).await?;
+    let response = json(wire::outcome(&outcome));
+    Ok(if outcome.version == 0 { response } else { tagged(outcome.version, response) })
 }
 
 /// Removes a record.
-pub(crate) async fn delete(caller: Caller, place: Record) -> Result {
-    match caller.writer(&place.namespace)?.delete(&place.key).await? {
-        true => Ok(StatusCode::NO_CONTENT.into_response()),
+pub(crate) async fn delete(caller: Caller, place: Record, headers: HeaderMap) -> Result {
+    let condition = Condition::of(&headers)?;
+    let view = caller.writer(&place.namespace)?;
+    let write = Write {
+        address: address(&place),
+        precondition: Precondition::None,
+        mutation: Mutation::Delete,
+        metadata: None,
+        expiry: Expiry::Default,
+    };
+    match write_if(&condition, &view, write).await?.existed {
+        true => Ok(no_content()),
         false => Err(no_record(place)),
     }
 }
 
+fn address(place: &Record) -> Address {
+    Address { namespace: Arc::from(&*place.namespace), key: place.key.as_str().into() }
+}
+
 fn record(view: &DataStore, row: &Row) -> Response {
     let text = wire::push_row(String::new(), view.identity().user(), view.namespace(), row);
-    ([(CONTENT_TYPE, JSON)], text).into_response()
+    tagged(row.version, json(text))
+}
+
+/// The record as a write has left it. Others may have written since, or its time may be up already: then version and value
+/// are ours all the same, so that nobody takes for their own what they have not seen.
+fn as_written(found: Option<Row>, write: &Write, version: Version, value: Json, view: &DataStore) -> Row {
+    let key = write.address.key.clone();
+    match found {
+        Some(row) if row.version == version => row,
+        Some(row) => Row { version, value: Some(value), ..row },
+        None => {
+            let (now, agent) = (view.now(), view.identity().agent());
+            let details = Details {
+                metadata: write.metadata.clone().unwrap_or_else(|| Json::from_trusted("{}")),
+                created_by_agent: agent.map(Into::into),
+                updated_by_agent: agent.map(Into::into),
+                last_accessed_by_agent: agent.map(Into::into),
+                access_count: 0,
+                created_at: now,
+                updated_at: now,
+                last_accessed_at: agent.map(|_| now),
+            };
+            let expires_at = match write.expiry {
+                Expiry::After(ttl) => Some(now.saturating_add(ttl)),
+                _ => None,
+            };
+            Row { key, version, expires_at, value: Some(value), details: Some(Box::new(details)) }
+        }
+    }
 }
 
 fn no_record(Record { namespace, key }: Record) -> Failure {

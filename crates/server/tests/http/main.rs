@@ -2,5 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod changes;
 mod existing_face;
+mod hostile;
+mod names;
+mod operations;
+mod paging;
+mod preconditions;
+mod sharing;
 mod support;
+mod writes;

@@ -1,33 +1,64 @@
 //! A server on a port of its own, and a client for it.
 
-use agent_data_store::{Options, Store, sqlite_url};
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use agent_data_store::model::Record;
+use agent_data_store::{Identity, Options, Store, block_on, sqlite_url};
 use agent_data_store_server::{Running, Server, ServerOptions};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
-use hyper_util::client::legacy::Client;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
-type Bytes = axum::body::Bytes;
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server over an empty store.
 pub(crate) struct TestServer {
     runtime: Runtime,
-    running: Option<Running>,
+    running: RefCell<Option<Running>>,
     client: Client<HttpConnector, Full<Bytes>>,
-    base: String,
-    pub(crate) store: Store,
-    _folder: Option<TempDir>,
+    address: SocketAddr,
+    store: Store,
+    folder: Option<TempDir>,
+}
+
+/// A request whose answer is still to come.
+pub(crate) struct Pending<'s> {
+    server: &'s Runtime,
+    answer: JoinHandle<Reply>,
+}
+
+/// A stream of events that is being read.
+pub(crate) struct Events<'s> {
+    runtime: &'s Runtime,
+    body: Incoming,
+    read: String,
+}
+
+/// One of its events.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: Option<u64>,
+    pub(crate) data: Value,
 }
 
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -39,39 +70,123 @@ pub(crate) fn on_each_engine(test: impl Fn(&TestServer)) {
 
 impl TestServer {
     pub(crate) fn memory() -> Self {
-        Self::start("memory:", None, Options::default(), ServerOptions::default())
+        Self::with(|_| {})
     }
 
     pub(crate) fn sqlite() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let url = sqlite_url(&folder.path().join("store.db"));
-        Self::start(&url, Some(folder), Options::default(), ServerOptions::default())
+        Self::start(
+            Some(tempfile::tempdir().expect("a temporary folder")),
+            Options::default(),
+            ServerOptions::default(),
+        )
     }
 
-    pub(crate) fn start(url: &str, folder: Option<TempDir>, store: Options, server: ServerOptions) -> Self {
+    /// A server over memory with options of its own.
+    pub(crate) fn with(adjust: impl Fn(&mut ServerOptions)) -> Self {
+        let mut options = ServerOptions::default();
+        adjust(&mut options);
+        Self::start(None, Options::default(), options)
+    }
+
+    /// A server on each engine that keeps only so many changes.
+    pub(crate) fn each_keeping(changes: u64) -> [Self; 2] {
+        let mut options = Options::default();
+        options.changes_kept = changes;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        [None, Some(folder)].map(|folder| Self::start(folder, options.clone(), ServerOptions::default()))
+    }
+
+    fn start(folder: Option<TempDir>, options: Options, server: ServerOptions) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let store = runtime.block_on(Store::open(url, store)).expect("the store opens");
+        let store = runtime.block_on(Store::open(&url(folder.as_ref()), options)).expect("the store opens");
         let running = runtime.block_on(Server::bind(&store, server)).expect("the server listens");
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let base = format!("http://{}", running.local_addr());
-        Self { runtime, running: Some(running), client, base, store, _folder: folder }
+        Self { address: running.local_addr(), runtime, running: RefCell::new(Some(running)), client, store, folder }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends a request as it is, its path and query included.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
-        let mut request = axum::http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        self.runtime.block_on(answer(self.client.request(self.request(method, path, headers, body))))
+    }
+
+    /// Sends a request whose answer is not awaited yet.
+    pub(crate) fn begin(&self, path: &str) -> Pending<'_> {
+        let request = self.client.request(self.request("GET", path, &[], ""));
+        Pending { server: &self.runtime, answer: self.runtime.spawn(answer(request)) }
+    }
+
+    pub(crate) fn begin_post(&self, path: &str, body: &str) -> Pending<'_> {
+        let headers = [("content-type", "application/json")];
+        let request = self.client.request(self.request("POST", path, &headers, body.to_owned()));
+        Pending { server: &self.runtime, answer: self.runtime.spawn(answer(request)) }
+    }
+
+    /// Follows a stream of events.
+    pub(crate) fn events(&self, path: &str, headers: &[(&str, &str)]) -> Events<'_> {
+        let headers = [&[("accept", "text/event-stream")], headers].concat();
+        let response = self.runtime.block_on(self.client.request(self.request("GET", path, &headers, "")));
+        let response = response.expect("an answer");
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Events { runtime: &self.runtime, body: response.into_body(), read: String::new() }
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         for (name, value) in headers {
-            let value = axum::http::HeaderValue::from_bytes(value.as_bytes()).expect("a header value");
-            request = request.header(*name, value);
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a header value"));
         }
-        let request = request.body(Full::new(body.into())).expect("a request");
-        self.runtime.block_on(async {
-            let response = self.client.request(request).await.expect("an answer");
-            let (parts, body) = response.into_parts();
-            let body = body.collect().await.expect("a whole body").to_bytes();
-            Reply { status: parts.status.as_u16(), headers: parts.headers, body }
-        })
+        request.body(Full::new(body.into())).expect("a request")
+    }
+
+    /// Waits until so many requests wait for their answer.
+    pub(crate) fn await_in_flight(&self, requests: usize) {
+        // The one that asks is one of them.
+        let expected = format!("ads_http_requests_in_flight {}", requests + 1);
+        let started = Instant::now();
+        loop {
+            let metrics = self.get("/metrics").body;
+            if String::from_utf8_lossy(&metrics).lines().any(|line| line == expected) {
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{expected}");
+        }
+    }
+
+    /// Stops the server, and closes the store.
+    pub(crate) fn stop(&self) {
+        let running = self.running.take().expect("a running server");
+        self.runtime.block_on(running.shutdown()).expect("the server stops");
+        self.close_store();
+    }
+
+    pub(crate) fn close_store(&self) {
+        self.runtime.block_on(self.store.close()).expect("the store closes");
+    }
+
+    /// What is kept once the server has stopped.
+    pub(crate) fn stored_record(&self, namespace: &str, key: &str) -> Record {
+        let store = block_on(Store::open(&url(self.folder.as_ref()), Options::default())).expect("the store opens");
+        let view = store.data_store(Identity::new("default", None).expect("a user"), namespace).expect("a view");
+        block_on(view.get_record(key)).expect("a read").expect("a record")
+    }
+
+    /// Writes the reads that were gathered.
+    pub(crate) fn flush(&self) {
+        let running = self.running.borrow();
+        let running = running.as_ref().expect("a running server");
+        self.runtime.block_on(running.store().flush()).expect("the reads are written");
     }
 
     pub(crate) fn get(&self, path: &str) -> Reply {
@@ -91,14 +206,62 @@ impl TestServer {
     }
 }
 
+fn url(folder: Option<&TempDir>) -> String {
+    folder.map_or("memory:".to_owned(), |folder| sqlite_url(&folder.path().join("store.db")))
+}
+
+async fn answer(request: ResponseFuture) -> Reply {
+    let (parts, body) = request.await.expect("an answer").into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    Reply { status: parts.status.as_u16(), headers: parts.headers, body }
+}
+
+impl Pending<'_> {
+    pub(crate) fn end(self) -> Reply {
+        self.server.block_on(self.answer).expect("an answer")
+    }
+}
+
+impl Events<'_> {
+    /// The next line, and `None` at the end of the stream.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        loop {
+            if let Some((line, rest)) = self.read.split_once('\n') {
+                let (line, rest) = (line.to_owned(), rest.to_owned());
+                self.read = rest;
+                return Some(line);
+            }
+            let frame = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, self.body.frame()).await });
+            let frame = frame.expect("a line in time")?.expect("a sound stream");
+            self.read.push_str(std::str::from_utf8(&frame.into_data().expect("data")).expect("UTF-8"));
+        }
+    }
+
+    /// The next event, and `None` at the end of the stream.
+    pub(crate) fn next(&mut self) -> Option<Event> {
+        let mut event = Event { name: String::new(), id: None, data: Value::Null };
+        loop {
+            let line = self.next_line()?;
+            match line.split_once(": ") {
+                Some(("event", name)) => event.name = name.to_owned(),
+                Some(("id", id)) => event.id = Some(id.parse().expect("a version")),
+                Some(("data", data)) => event.data = serde_json::from_str(data).expect("JSON"),
+                _ if line.is_empty() && !event.name.is_empty() => return Some(event),
+                _ => {}
+            }
+        }
+    }
+}
+
 impl Drop for TestServer {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            let stopped = self.runtime.block_on(running.shutdown());
-            let closed = self.runtime.block_on(self.store.close());
-            if !std::thread::panicking() {
-                stopped.and(closed).expect("the server stops");
-            }
+        let Some(running) = self.running.take() else { return };
+        let stopped = self.runtime.block_on(running.shutdown());
+        let closed = self.runtime.block_on(self.store.close());
+        if !std::thread::panicking() {
+            // A test may have closed it itself.
+            drop(stopped);
+            closed.expect("the store closes");
         }
     }
 }

@@ -1,0 +1,149 @@
+//! The change feed: as JSON, with waiting for more, or as a stream of server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use agent_data_store::model::{Changes, Version};
+use agent_data_store::wire::{self, Object};
+use agent_data_store::{DataStore, Json};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::unfold;
+use serde::Deserialize;
+
+use crate::answer::json;
+use crate::app::App;
+use crate::caller::Caller;
+use crate::error::{Failure, Result};
+use crate::place::Choices;
+use crate::waiting::{bounded, in_seconds, stopped};
+
+/// Changes in one answer, unless fewer are asked for.
+const USUAL_LIMIT: usize = 1_000;
+/// Changes in one answer, at most.
+const HIGHEST_LIMIT: usize = 10_000;
+
+/// Which changes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangesQuery {
+    /// The position after which they come: that of the last change that was seen, 0 for all that are kept.
+    since: Option<Version>,
+    /// At most this many, and at most 10,000.
+    limit: Option<usize>,
+    /// For how many seconds to wait for a change where there is none.
+    #[serde(default, deserialize_with = "in_seconds")]
+    wait: Option<Duration>,
+}
+
+/// The changes after a position.
+pub(crate) async fn changes(
+    State(app): State<App>,
+    caller: Caller,
+    Choices(query): Choices<ChangesQuery>,
+    headers: HeaderMap,
+) -> Result {
+    let view = caller.reader_of_all()?;
+    if wants_events(&headers) {
+        let since = match last_event_id(&headers)?.or(query.since) {
+            Some(since) => since,
+            None => view.position().await?,
+        };
+        return Ok(events(app, view, since));
+    }
+    let since = query.since.unwrap_or_default();
+    let limit = query.limit.unwrap_or(USUAL_LIMIT).min(HIGHEST_LIMIT);
+    let mut changes = view.kept_changes(since, limit).await?;
+    let wait = bounded(&app, query.wait);
+    if changes.last <= since && !wait.is_zero() {
+        tokio::select! {
+            waited = view.wait_for_changes(since, wait) => drop(waited?),
+            () = stopped(&app) => {}
+        }
+        changes = view.kept_changes(since, limit).await?;
+    }
+    Ok(json(shown(&changes)))
+}
+
+fn shown(changes: &Changes) -> Json {
+    let list = wire::array(changes.changes.iter().map(wire::change));
+    Object::with_capacity(list.len() + 64)
+        .json("changes", &list)
+        .number("completeFrom", changes.complete_from)
+        .number("last", changes.last)
+        .end()
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    accepted.flat_map(|accept| accept.split(',')).any(|range| {
+        range.split(';').next().is_some_and(|range| range.trim().eq_ignore_ascii_case("text/event-stream"))
+    })
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>> {
+    let Some(id) = headers.get("last-event-id").filter(|id| !id.is_empty()) else { return Ok(None) };
+    let id = id.to_str().ok().and_then(|id| id.parse().ok());
+    id.map(Some).ok_or_else(|| Failure::invalid("Last-Event-ID is not the id of an event here: leave it out"))
+}
+
+/// A stream of events that is being sent.
+struct Events {
+    app: App,
+    view: DataStore,
+    position: Version,
+    read: std::vec::IntoIter<Event>,
+}
+
+fn events(app: App, view: DataStore, since: Version) -> Response {
+    let keep_alive = KeepAlive::new().interval(app.options().heartbeat);
+    let events = Events { app, view, position: since, read: Vec::new().into_iter() };
+    let stream = unfold(events, |mut events| async move {
+        let event = events.next().await?;
+        Some((Ok::<_, Infallible>(event), events))
+    });
+    Sse::new(stream).keep_alive(keep_alive).into_response()
+}
+
+impl Events {
+    /// The next event, waiting for it; `None` when the server stops or the store fails. The client then comes back by
+    /// itself, and says how far it got.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.read.next() {
+                return Some(event);
+            }
+            let changes = self.view.kept_changes(self.position, USUAL_LIMIT).await.ok()?;
+            if self.position < changes.complete_from {
+                self.position = changes.complete_from;
+                return Some(gap(&changes));
+            }
+            if let Some(last) = changes.changes.last() {
+                self.position = last.version;
+                let events: Vec<Event> = changes
+                    .changes
+                    .iter()
+                    .map(|change| {
+                        let event = Event::default().id(change.version.to_string());
+                        event.event(wire::change_kind(change.kind)).data(wire::change(change).as_str())
+                    })
+                    .collect();
+                self.read = events.into_iter();
+                continue;
+            }
+            tokio::select! {
+                waited = self.view.wait_for_changes(self.position, Duration::MAX) => drop(waited.ok()?),
+                () = stopped(&self.app) => return None,
+            }
+        }
+    }
+}
+
+/// Changes before this position are no longer kept: whoever follows has to read the records themselves.
+fn gap(changes: &Changes) -> Event {
+    let data = Object::with_capacity(64).number("completeFrom", changes.complete_from).number("last", changes.last);
+    Event::default().id(changes.complete_from.to_string()).event("gap").data(data.into_text())
+}

@@ -1,0 +1,66 @@
+//! Many records at once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use agent_data_store::limits::check_namespace;
+use agent_data_store::model::Address;
+use agent_data_store::wire;
+use serde::Deserialize;
+
+use crate::answer::json;
+use crate::body::JsonBody;
+use crate::caller::Caller;
+use crate::error::Result;
+use crate::place::Shown;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadBody<'a> {
+    #[serde(borrow)]
+    records: Vec<Keys<'a>>,
+    #[serde(default)]
+    view: Shown,
+    count: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys<'a> {
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    keys: Vec<Cow<'a, str>>,
+}
+
+/// Reads records of any namespaces, in one consistent state.
+pub(crate) async fn read(caller: Caller, body: JsonBody) -> Result {
+    let view = caller.reader_of_all()?;
+    let ReadBody { records, view: shown, count } = body.parse()?;
+    let mut addresses = Vec::with_capacity(records.iter().map(|group| group.keys.len()).sum());
+    for Keys { namespace, keys } in &records {
+        check_namespace(namespace)?;
+        let namespace: Arc<str> = Arc::from(&**namespace);
+        addresses.extend(keys.iter().map(|key| Address { namespace: Arc::clone(&namespace), key: (&**key).into() }));
+    }
+    let rows = view.read_rows(&addresses, shown.view()).await?;
+    let mut rest = &*rows;
+    for Keys { namespace, keys } in records.iter().filter(|_| caller.counts(count)) {
+        let (here, further) = rest.split_at(keys.len());
+        rest = further;
+        let read = here.iter().flatten().filter(|row| row.value.is_some());
+        caller.reader(namespace)?.count_reads(read.map(|row| &*row.key));
+    }
+    let mut text = String::from("[");
+    for (index, (row, address)) in rows.iter().zip(&addresses).enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        match row {
+            Some(row) => text = wire::push_row(text, view.identity().user(), &address.namespace, row),
+            None => text.push_str("null"),
+        }
+    }
+    text.push(']');
+    Ok(json(text))
+}
