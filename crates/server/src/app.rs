@@ -5,8 +5,8 @@ use std::sync::Arc;
 use agent_data_store::Store;
 use tokio::sync::watch;
 
+use crate::config::ServerOptions;
 use crate::metrics::Metrics;
-use crate::server::ServerOptions;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]

@@ -18,6 +18,8 @@ mod app;
 mod auth;
 mod body;
 mod caller;
+mod config;
+mod config_values;
 mod connection;
 mod error;
 mod listing;
@@ -34,4 +36,5 @@ mod waiting;
 mod write;
 
 pub use auth::{Access, IssuedToken, NewToken, Token, Tokens};
-pub use server::{Running, Server, ServerOptions};
+pub use config::{Config, LogFormat, LogLevel, ServerOptions, UserOptions};
+pub use server::{Running, Server};

@@ -1,8 +1,7 @@
 //! Starting and stopping.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use agent_data_store::{Error, ErrorKind, Result, Store};
 use tokio::net::TcpListener;
@@ -10,37 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::config::ServerOptions;
 use crate::connection;
 use crate::off_thread::off_thread;
 use crate::router::router;
-
-/// How a server behaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ServerOptions {
-    /// Where to listen; with port 0 the system chooses one. Default 127.0.0.1:0.
-    pub listen: SocketAddr,
-    /// Largest body of a request, in bytes. Default 64 MiB.
-    pub body_bytes: usize,
-    /// How long one request may wait for a change, a lock or a task, at most. Default 60 s.
-    pub longest_wait: Duration,
-    /// How often a stream of events shows that it is alive while nothing happens. Default 15 s.
-    pub heartbeat: Duration,
-    /// How long a shutdown waits for requests in flight. Default 30 s.
-    pub shutdown_grace: Duration,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            body_bytes: 64 << 20,
-            longest_wait: Duration::from_secs(60),
-            heartbeat: Duration::from_secs(15),
-            shutdown_grace: Duration::from_secs(30),
-        }
-    }
-}
 
 /// Serves a store.
 #[derive(Debug)]
