@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_data_store::{DataStore, Identity};
+use agent_data_store::{DataStore, Identity, Quota, Result};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
 use crate::app::App;
+use crate::auth::{Permit, permit};
 use crate::error::Failure;
 
 const USER: &str = "x-user-id";
 const AGENT: &str = "x-agent-name";
-const DEFAULT_USER: &str = "default";
 
 /// The start of a name that is percent-encoded, as RFC 8187 writes those that a header cannot hold as they are.
 const ENCODED: &str = "UTF-8''";
@@ -30,6 +30,7 @@ pub(crate) struct Caller(Arc<Call>);
 #[derive(Debug)]
 struct Call {
     app: App,
+    permit: Permit,
     identity: Identity,
     /// Whether what is read is sent, and so counts as read.
     sends_body: bool,
@@ -40,39 +41,59 @@ impl Caller {
         &self.0.identity
     }
 
+    pub(crate) fn permit(&self) -> &Permit {
+        &self.0.permit
+    }
+
     /// Whether a read by this call counts, unless the caller has said so.
     pub(crate) fn counts(&self, asked: Option<bool>) -> bool {
         self.0.sends_body && asked.unwrap_or(true)
     }
 
     /// A view for reading a namespace.
-    pub(crate) fn reader(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
+    pub(crate) fn reader(&self, namespace: &str) -> Result<DataStore> {
+        self.0.permit.check_read(namespace)?;
         self.view(namespace)
     }
 
     /// A view for writing to a namespace.
-    pub(crate) fn writer(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
-        self.view(namespace)
+    pub(crate) fn writer(&self, namespace: &str) -> Result<DataStore> {
+        self.0.permit.check_write(namespace)?;
+        Ok(self.view(namespace)?.with_quota(self.quota()))
     }
 
-    /// A view for reading what concerns no single namespace.
-    pub(crate) fn reader_of_all(&self) -> agent_data_store::Result<DataStore> {
+    /// A view for reading what may concern any namespace. It shows more than the caller may see: whoever asks for it shows
+    /// on only what [`Permit::sees`].
+    pub(crate) fn reader_of_all(&self) -> Result<DataStore> {
         self.view(ANY_NAMESPACE)
     }
 
-    /// A view for writing to several namespaces.
-    pub(crate) fn writer_to_all(&self) -> agent_data_store::Result<DataStore> {
+    /// A view for reading from these namespaces.
+    pub(crate) fn reader_of<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> Result<DataStore> {
+        namespaces.into_iter().try_for_each(|namespace| self.0.permit.check_read(namespace))?;
         self.view(ANY_NAMESPACE)
     }
 
-    fn view(&self, namespace: &str) -> agent_data_store::Result<DataStore> {
+    /// A view for writing to these namespaces.
+    pub(crate) fn writer_to<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> Result<DataStore> {
+        self.0.permit.check_writes()?;
+        namespaces.into_iter().try_for_each(|namespace| self.0.permit.check_read(namespace))?;
+        Ok(self.view(ANY_NAMESPACE)?.with_quota(self.quota()))
+    }
+
+    fn quota(&self) -> Quota {
+        self.0.app.options().quota(self.0.identity.user())
+    }
+
+    fn view(&self, namespace: &str) -> Result<DataStore> {
         self.0.app.store().data_store(self.0.identity.clone(), namespace)
     }
 }
 
 /// Finds out who is calling, for the handler and for the log.
 pub(crate) async fn identify(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let caller = match caller(app, request.method(), request.headers()) {
+    let sends_body = request.method() != Method::HEAD;
+    let caller = match caller(app, sends_body, request.headers()).await {
         Ok(caller) => caller,
         Err(failure) => return failure.into_response(),
     };
@@ -82,11 +103,13 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     response
 }
 
-fn caller(app: App, method: &Method, headers: &HeaderMap) -> Result<Caller, Failure> {
+async fn caller(app: App, sends_body: bool, headers: &HeaderMap) -> Result<Caller, Failure> {
+    // First: who shows no token learns nothing else.
+    let permit = permit(app.tokens(), app.is_open(), headers).await?;
     let user = name(headers, USER)?;
     let agent = name(headers, AGENT)?;
-    let identity = Identity::new(user.as_deref().unwrap_or(DEFAULT_USER), agent.as_deref())?;
-    Ok(Caller(Arc::new(Call { app, identity, sends_body: method != Method::HEAD })))
+    let identity = permit.identity(user.as_deref(), agent.as_deref())?;
+    Ok(Caller(Arc::new(Call { app, permit, identity, sends_body })))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

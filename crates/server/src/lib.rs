@@ -32,6 +32,7 @@ mod precondition;
 mod router;
 mod routes;
 mod server;
+mod visible;
 mod waiting;
 mod write;
 

@@ -37,6 +37,7 @@ fn data_routes() -> Router<App> {
         .route("/data-store/batch", post(batch::write))
         .route("/data-store/access", post(access::record))
         .route("/data-store/changes", get(changes::changes))
+        .route("/metrics", get(metrics::for_admins))
 }
 
 /// Open to everyone who can connect.
@@ -44,7 +45,6 @@ fn open_routes() -> Router<App> {
     Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(docs::openapi))
         .route("/docs", get(docs::page))
 }

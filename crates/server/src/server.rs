@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
+use crate::auth::Tokens;
 use crate::config::ServerOptions;
 use crate::connection;
 use crate::off_thread::off_thread;
@@ -23,8 +24,20 @@ impl Server {
     /// The store stays the caller's to close.
     ///
     /// # Errors
-    /// `Unavailable` where the address cannot be listened on.
+    /// `Unavailable` where the address cannot be listened on. `InvalidArgument` for options that do not go together, and
+    /// where others than this machine could connect to a store that holds no token.
     pub async fn bind(store: &Store, options: ServerOptions) -> Result<Running> {
+        options.check()?;
+        if !options.listen.ip().is_loopback() && !Tokens::of(store)?.are_required().await? {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "the store holds no token, so everyone who can connect to {} could do everything: make one with \
+                     `ads token create`, or listen on 127.0.0.1",
+                    options.listen
+                ),
+            ));
+        }
         let cannot_listen = |source: std::io::Error| {
             Error::new(
                 ErrorKind::Unavailable,
@@ -36,7 +49,7 @@ impl Server {
         let local_addr = listener.local_addr().map_err(cannot_listen)?;
         let store = store.layered(off_thread)?;
         let (stop, stopping) = watch::channel(false);
-        let app = App::new(store.clone(), options, stopping);
+        let app = App::new(store.clone(), options, stopping)?;
         let serving = tokio::spawn(connection::serve(listener, router(app.clone()), app));
         Ok(Running { local_addr, stop, serving, store })
     }

@@ -39,6 +39,10 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
     let user: Arc<str> = Arc::from(identity.user());
     let accesses = body.parse::<AccessBody<'_>>()?.reads.into_iter().map(|reads| {
         let ReadsBody { namespace, key, agent, count, last_at } = reads;
+        caller.permit().check_read(&namespace)?;
+        if let Some(agent) = &agent {
+            caller.permit().check_agent(agent)?;
+        }
         let agent = agent.as_deref().or(identity.agent());
         Ok(Access {
             user: Arc::clone(&user),
@@ -51,6 +55,7 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
                 .ok_or_else(|| Failure::invalid("lastAt is not a time: write 2026-01-31T12:00:00.000000Z"))?,
         })
     });
-    caller.reader_of_all()?.record_access(accesses.collect::<Result<_>>()?).await?;
+    let accesses = accesses.collect::<Result<_>>()?;
+    caller.reader_of_all()?.record_access(accesses).await?;
     Ok(no_content())
 }

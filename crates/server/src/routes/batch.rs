@@ -18,9 +18,10 @@ struct BatchBody<'a> {
 
 /// Applies writes to any namespaces, all or none.
 pub(crate) async fn write(caller: Caller, body: JsonBody) -> Result {
-    let view = caller.writer_to_all()?;
+    let limits = caller.writer_to([])?.limits().clone();
     let writes = body.parse::<BatchBody<'_>>()?.writes;
-    let writes = writes.into_iter().map(|write| write.anywhere(view.limits())).collect::<Result<_>>()?;
+    let writes = writes.into_iter().map(|write| write.anywhere(&limits)).collect::<Result<Vec<_>>>()?;
+    let view = caller.writer_to(writes.iter().map(|write| &*write.address.namespace))?;
     let outcomes = view.write(writes).await?;
     Ok(json(wire::array(outcomes.iter().map(wire::outcome))))
 }

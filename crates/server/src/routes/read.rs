@@ -35,8 +35,8 @@ struct Keys<'a> {
 
 /// Reads records of any namespaces, in one consistent state.
 pub(crate) async fn read(caller: Caller, body: JsonBody) -> Result {
-    let view = caller.reader_of_all()?;
     let ReadBody { records, view: shown, count } = body.parse()?;
+    let view = caller.reader_of(records.iter().map(|group| &*group.namespace))?;
     let mut addresses = Vec::with_capacity(records.iter().map(|group| group.keys.len()).sum());
     for Keys { namespace, keys } in &records {
         check_namespace(namespace)?;
