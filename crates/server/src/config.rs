@@ -247,7 +247,8 @@ impl Config {
         if let Some(text) = file {
             let file: Table = text.parse().map_err(|error| in_file(&error, text))?;
             // Alone first, so that a mistake is told as one of the file.
-            Self::of_table(file.clone()).map_err(|error| invalid(format!("in the configuration file: {}", error.message())))?;
+            Self::of_table(file.clone())
+                .map_err(|error| invalid(format!("in the configuration file: {}", error.message())))?;
             table.extend(file);
         }
         for name in Self::names() {
@@ -304,7 +305,8 @@ fn read<T: for<'de> Deserialize<'de>>(table: Table) -> Result<T> {
 }
 
 fn in_file(error: &toml::de::Error, text: &str) -> Error {
-    let line = error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+    let line =
+        error.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
     invalid(format!("the configuration file is not TOML: line {line}: {}", error.message()))
 }
 

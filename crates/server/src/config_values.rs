@@ -53,10 +53,8 @@ const SIZES: &str = "give bytes, or units such as 64KiB, 16MiB or 2GiB";
 const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
 
 fn parse_size(text: &str) -> Option<u64> {
-    let (digits, shift) = UNITS
-        .iter()
-        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift)))
-        .unwrap_or((text, 0));
+    let (digits, shift) =
+        UNITS.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?.trim_end(), *shift))).unwrap_or((text, 0));
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
@@ -145,10 +143,7 @@ pub(crate) mod other_limit {
         bytes_limit::deserialize(deserializer).map(Some)
     }
 
-    pub(crate) fn serialize<S: Serializer>(
-        limit: &Option<Option<u64>>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(limit: &Option<Option<u64>>, serializer: S) -> Result<S::Ok, S::Error> {
         limit::serialize(&limit.unwrap_or_default(), serializer)
     }
 }

@@ -31,6 +31,7 @@ mod place;
 mod precondition;
 mod router;
 mod routes;
+mod schemas;
 mod server;
 mod visible;
 mod waiting;

@@ -1,8 +1,12 @@
-//! The OpenAPI document.
+//! The OpenAPI document: what each route says of itself, and what all of them have in common.
 
 use std::sync::LazyLock;
 
-use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{Content, ObjectBuilder, OpenApi as Description, Ref, Required, Response, ResponseBuilder, Type};
+use utoipa::{Modify, OpenApi};
+
+use crate::routes::{access, batch, changes, docs, health, locks, metrics, namespaces, read, records, tasks, whoami};
 
 static TEXT: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().unwrap_or_default());
 
@@ -12,4 +16,106 @@ pub(crate) fn text() -> &'static str {
 }
 
 #[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Agent Data Store",
+        description = "A persistent JSON key-value store for AI agents. Names in paths are percent-encoded; values are any \
+                       JSON; times are UTC."
+    ),
+    paths(
+        namespaces::list,
+        namespaces::stats,
+        namespaces::clear,
+        namespaces::count,
+        records::list,
+        records::get,
+        records::put,
+        records::change,
+        records::delete,
+        read::read,
+        batch::write,
+        access::record,
+        changes::changes,
+        locks::acquire,
+        locks::renew,
+        locks::release,
+        tasks::summary,
+        tasks::claim,
+        tasks::renew,
+        tasks::complete,
+        tasks::fail,
+        tasks::release,
+        whoami::whoami,
+        health::health,
+        health::ready,
+        metrics::for_admins,
+        docs::openapi,
+        docs::page,
+    ),
+    modifiers(&Common)
+)]
 struct Document;
+
+/// What all routes to data have in common: who calls, and how they may fail.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, description: &mut Description) {
+        // Those without a server of their own are served where this document is.
+        description.servers = None;
+        for (path, item) in &mut description.paths.paths {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                let concerns_data = path.starts_with("/data-store/");
+                if concerns_data || path == "/metrics" {
+                    add_callers(operation);
+                    add_failures(operation);
+                }
+            }
+        }
+    }
+}
+
+fn add_callers(operation: &mut Operation) {
+    let headers = [
+        (
+            "X-User-Id",
+            "Whose data it is; `default` where nothing is said. As it is, or percent-encoded after `UTF-8''`",
+        ),
+        ("X-Agent-Name", "Which agent acts for the user: it is recorded, and its reads count"),
+    ];
+    let parameters = operation.parameters.get_or_insert_default();
+    for (name, description) in headers {
+        let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(256));
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(schema));
+        parameters.push(parameter.build().into());
+    }
+}
+
+fn add_failures(operation: &mut Operation) {
+    let mut add = |status: &str, description: &str| {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| failure(description).into());
+    };
+    add("400", "Something in the request cannot be: a name, a value, an option");
+    add("401", "No valid token is given, and the store needs one");
+    add("403", "The token does not allow this");
+    add("408", "The body did not arrive in time");
+    add("429", "Too many requests of this user or this token: wait for `Retry-After`");
+    add("500", "The store is damaged, or the server has failed");
+    add("503", "The store cannot answer now: try again");
+    if operation.request_body.is_some() {
+        add("413", "Something is above a limit");
+        add("415", "The body is not declared as `application/json`");
+        add("507", "The user's quota of records or bytes is used up");
+    }
+}
+
+fn failure(description: &str) -> Response {
+    let content = Content::new(Some(Ref::from_schema_name("Error")));
+    ResponseBuilder::new().description(description).content("application/json", content).build()
+}

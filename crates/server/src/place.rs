@@ -14,17 +14,24 @@ use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::error::Failure;
 
 /// The namespace in a path.
-#[derive(Debug)]
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path, names("namespace"))]
 pub(crate) struct Namespace(pub(crate) String);
 
 /// A record in a path.
-#[derive(Debug)]
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Path)]
 pub(crate) struct Record {
+    /// Any name of 1 to 512 bytes without NUL, as one segment: its slashes are percent-encoded.
+    #[param(min_length = 1, max_length = 512)]
     pub(crate) namespace: String,
+    /// Any key of 1 to 1,024 bytes without NUL: all the rest of the path. Its slashes may be percent-encoded.
+    #[param(min_length = 1, max_length = 1024)]
     pub(crate) key: String,
 }
 
@@ -74,7 +81,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Choices<T> {
 }
 
 /// How a caller names a [`View`].
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[schema(as = View)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Shown {
     /// The key alone.

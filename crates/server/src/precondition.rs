@@ -4,8 +4,22 @@ use agent_data_store::model::{Outcome, Precondition, Version, View, Write};
 use agent_data_store::{DataStore, Error, ErrorKind};
 use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+use utoipa::IntoParams;
 
 use crate::error::{Failure, Result};
+
+/// The headers, as they are described.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "only described")]
+pub(crate) struct Conditions {
+    /// Only if the record has one of these versions, such as `"7"`; `*`: only if there is one.
+    #[param(rename = "If-Match")]
+    if_match: Option<String>,
+    /// Only if it has none of these; `*`: only if there is none.
+    #[param(rename = "If-None-Match")]
+    if_none_match: Option<String>,
+}
 
 /// What a request asks of the record's version.
 #[derive(Debug, PartialEq, Eq)]

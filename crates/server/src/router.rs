@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
@@ -12,51 +12,72 @@ use crate::error::{no_such_method, no_such_path, panicked};
 use crate::observe::observe;
 use crate::routes::{access, batch, changes, docs, health, locks, metrics, namespaces, read, records, tasks, whoami};
 
+type Routes = Vec<(&'static str, MethodRouter<App>)>;
+
 /// Whose data it is has been settled before any of these runs.
-fn data_routes() -> Router<App> {
-    Router::new()
-        .route("/data-store/whoami", get(whoami::whoami))
-        .route("/data-store/namespaces", get(namespaces::list))
-        .route("/data-store/namespaces/{namespace}", get(namespaces::stats).delete(namespaces::clear))
-        .route("/data-store/namespaces/{namespace}/count", get(namespaces::count))
-        .route("/data-store/namespaces/{namespace}/records", get(records::list))
-        .route(
+fn data_routes() -> Routes {
+    vec![
+        ("/data-store/whoami", get(whoami::whoami)),
+        ("/data-store/namespaces", get(namespaces::list)),
+        ("/data-store/namespaces/{namespace}", get(namespaces::stats).delete(namespaces::clear)),
+        ("/data-store/namespaces/{namespace}/count", get(namespaces::count)),
+        ("/data-store/namespaces/{namespace}/records", get(records::list)),
+        (
             "/data-store/namespaces/{namespace}/records/{*key}",
             get(records::get).put(records::put).post(records::change).delete(records::delete),
-        )
-        .route("/data-store/namespaces/{namespace}/tasks", get(tasks::summary))
-        .route("/data-store/namespaces/{namespace}/tasks/claim", post(tasks::claim))
-        .route("/data-store/namespaces/{namespace}/tasks/renew", post(tasks::renew))
-        .route("/data-store/namespaces/{namespace}/tasks/complete", post(tasks::complete))
-        .route("/data-store/namespaces/{namespace}/tasks/fail", post(tasks::fail))
-        .route("/data-store/namespaces/{namespace}/tasks/release", post(tasks::release))
-        .route("/data-store/namespaces/{namespace}/locks/acquire", post(locks::acquire))
-        .route("/data-store/namespaces/{namespace}/locks/renew", post(locks::renew))
-        .route("/data-store/namespaces/{namespace}/locks/release", post(locks::release))
-        .route("/data-store/read", post(read::read))
-        .route("/data-store/batch", post(batch::write))
-        .route("/data-store/access", post(access::record))
-        .route("/data-store/changes", get(changes::changes))
-        .route("/metrics", get(metrics::for_admins))
+        ),
+        ("/data-store/namespaces/{namespace}/tasks", get(tasks::summary)),
+        ("/data-store/namespaces/{namespace}/tasks/claim", post(tasks::claim)),
+        ("/data-store/namespaces/{namespace}/tasks/renew", post(tasks::renew)),
+        ("/data-store/namespaces/{namespace}/tasks/complete", post(tasks::complete)),
+        ("/data-store/namespaces/{namespace}/tasks/fail", post(tasks::fail)),
+        ("/data-store/namespaces/{namespace}/tasks/release", post(tasks::release)),
+        ("/data-store/namespaces/{namespace}/locks/acquire", post(locks::acquire)),
+        ("/data-store/namespaces/{namespace}/locks/renew", post(locks::renew)),
+        ("/data-store/namespaces/{namespace}/locks/release", post(locks::release)),
+        ("/data-store/read", post(read::read)),
+        ("/data-store/batch", post(batch::write)),
+        ("/data-store/access", post(access::record)),
+        ("/data-store/changes", get(changes::changes)),
+        ("/metrics", get(metrics::for_admins)),
+    ]
 }
 
 /// Open to everyone who can connect.
-fn open_routes() -> Router<App> {
-    Router::new()
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
-        .route("/openapi.json", get(docs::openapi))
-        .route("/docs", get(docs::page))
+fn open_routes() -> Routes {
+    vec![
+        ("/health", get(health::health)),
+        ("/ready", get(health::ready)),
+        ("/openapi.json", get(docs::openapi)),
+        ("/docs", get(docs::page)),
+    ]
 }
 
 pub(crate) fn router(app: App) -> Router {
-    data_routes()
+    let of = |routes: Routes| routes.into_iter().fold(Router::new(), |router, (path, verbs)| router.route(path, verbs));
+    of(data_routes())
         .route_layer(from_fn_with_state(app.clone(), identify))
-        .merge(open_routes())
+        .merge(of(open_routes()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(app.options().body_bytes))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_described_and_every_description_has_its_route() {
+        let routes = data_routes().into_iter().chain(open_routes()).map(|(path, _)| path.replace("{*", "{"));
+        let routes: BTreeSet<String> = routes.collect();
+        let document: serde_json::Value = serde_json::from_str(crate::openapi::text()).expect("JSON");
+        let described: BTreeSet<String> = document["paths"].as_object().expect("paths").keys().cloned().collect();
+        assert_eq!(routes, described);
+    }
 }

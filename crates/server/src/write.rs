@@ -8,6 +8,9 @@ use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Version, 
 use agent_data_store::{Json, Limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, SchemaType};
+use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::{checked, given};
 use crate::error::{Failure, Result};
@@ -163,6 +166,86 @@ pub(crate) fn seconds(text: &str) -> Option<Duration> {
         Ok(seconds) if seconds >= 0.0 => Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)),
         _ => None,
     })
+}
+
+/// A write to a record that the path names, as it is described.
+pub(crate) struct ChangeRecord;
+
+impl PartialSchema for ChangeRecord {
+    fn schema() -> RefOr<Schema> {
+        described(&[])
+    }
+}
+
+impl ToSchema for ChangeRecord {}
+
+impl PartialSchema for WriteBody<'_> {
+    fn schema() -> RefOr<Schema> {
+        described(&[("namespace", 512), ("key", 1_024)])
+    }
+}
+
+impl ToSchema for WriteBody<'_> {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Write")
+    }
+}
+
+/// One form for each `op`.
+fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
+    let number = || ObjectBuilder::new().schema_type(Type::Number);
+    let integer = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let object = || ObjectBuilder::new().schema_type(Type::Object);
+    let any = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+    let ttl = || number().schema_type(SchemaType::from_iter([Type::Number, Type::Null])).minimum(Some(0.000_001));
+    let mut forms = OneOfBuilder::new();
+    for op in ["set", "delete", "increment", "append", "merge", "touch", "check"] {
+        let mut form = object()
+            .property("op", ObjectBuilder::new().schema_type(Type::String).enum_values(Some([op])))
+            .required("op")
+            .property(
+                "ifVersion",
+                integer().description(Some("Only if the record has this version; 0: only if there is none")),
+            )
+            .additional_properties(Some(AdditionalProperties::FreeForm(false)));
+        form = match op {
+            "set" => form.description(Some("Replaces the value")).property("value", any()).required("value"),
+            "delete" => form.description(Some("Removes the record")),
+            "increment" => form
+                .description(Some("Adds a number, 1 unless said otherwise; a missing record counts as 0"))
+                .property("by", number()),
+            "append" => form
+                .description(Some("Appends to a list; a missing record counts as an empty one"))
+                .property("items", ArrayBuilder::new().items(any()))
+                .required("items")
+                .property(
+                    "unique",
+                    ObjectBuilder::new()
+                        .schema_type(Type::Boolean)
+                        .description(Some("Leaves out items that the list already holds")),
+                )
+                .property("maxLength", integer().description(Some("Drops the oldest items above this length"))),
+            "merge" => form.description(Some("JSON Merge Patch (RFC 7396)")).property("patch", any()).required("patch"),
+            "touch" => {
+                form.description(Some("Leaves the value: for the expiry and metadata of a record that is there"))
+            }
+            _ => form.description(Some("Changes nothing: for the version alone")),
+        };
+        if !matches!(op, "delete" | "check") {
+            form =
+                form.property("metadata", object().description(Some("Merged key by key into what is there"))).property(
+                    "ttlSeconds",
+                    ttl().description(Some("How long the record lives from now on; null: for ever")),
+                );
+        }
+        for (name, longest) in address {
+            let name_schema =
+                ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(*longest));
+            form = form.property(*name, name_schema).required(*name);
+        }
+        forms = forms.item(form);
+    }
+    Schema::OneOf(forms.build()).into()
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use agent_data_store::{Error, ErrorKind, Result};
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::uri::Authority;
-use axum::http::HeaderMap;
-use agent_data_store::{Error, ErrorKind, Result};
 
 use super::permit::Permit;
 use super::tokens::{Tokens, unauthenticated};

@@ -64,7 +64,11 @@ mod tests {
         let cases = [
             ("a", &["a"][..], &["", "A", "aa", "b"][..]),
             ("*", &["", "a", "a/b", "é\n*"], &[]),
-            ("project:*", &["project:", "project:a", "project:a:b", "project:*"], &["project", "a project:a", "Project:a"]),
+            (
+                "project:*",
+                &["project:", "project:a", "project:a:b", "project:*"],
+                &["project", "a project:a", "Project:a"],
+            ),
             ("*:done", &[":done", "a:done", "a:done:done"], &["done", "a:done:", "a:don"]),
             ("a*b*c", &["abc", "a-b-c", "abcbc", "abbc"], &["ab", "ac", "acb", "abcd", "xabc"]),
             ("a**b", &["ab", "a*b", "axxb"], &["a", "ba"]),

@@ -138,7 +138,8 @@ impl Token {
                 revoked_at: time(kept.revoked_at)?,
             })
         };
-        let broken = || Error::new(ErrorKind::CorruptStore, format!("token {id:?} is not kept as it should be: revoke it"));
+        let broken =
+            || Error::new(ErrorKind::CorruptStore, format!("token {id:?} is not kept as it should be: revoke it"));
         read().ok_or_else(broken)
     }
 }

@@ -134,7 +134,10 @@ impl Tokens {
                     write(TOKENS, id, revoked.to_record(), Precondition::Version(row.version))
                 }
                 // What nobody can read is better gone.
-                Err(_) => Write { mutation: Mutation::Delete, ..write(TOKENS, id, Json::from_trusted("null"), Precondition::None) },
+                Err(_) => Write {
+                    mutation: Mutation::Delete,
+                    ..write(TOKENS, id, Json::from_trusted("null"), Precondition::None)
+                },
             };
             match self.tokens.write(vec![write]).await {
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
@@ -163,7 +166,9 @@ impl Tokens {
         let token = self.read(id).await?.filter(|token| token.is(text)).ok_or_else(unknown)?;
         match token.state(self.now()) {
             "valid" => Ok(token),
-            state => Err(unauthenticated(&format!("the token {:?} is {state}: ask the operator for another one", token.id))),
+            state => {
+                Err(unauthenticated(&format!("the token {:?} is {state}: ask the operator for another one", token.id)))
+            }
         }
     }
 

@@ -6,39 +6,54 @@ use std::sync::Arc;
 use agent_data_store::Timestamp;
 use agent_data_store::model::{Access, Address};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::no_content;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
 
-#[derive(Deserialize)]
+/// Reads that were gathered.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct AccessBody<'a> {
+pub(crate) struct GatheredReads<'a> {
     #[serde(borrow)]
-    reads: Vec<ReadsBody<'a>>,
+    #[schema(max_items = 100_000)]
+    reads: Vec<ReadsOfRecord<'a>>,
 }
 
-#[derive(Deserialize)]
+/// Reads of one record.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ReadsBody<'a> {
+pub(crate) struct ReadsOfRecord<'a> {
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 512)]
     namespace: Cow<'a, str>,
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1024)]
     key: Cow<'a, str>,
+    /// Who read it last; without it the agent that calls.
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 256)]
     agent: Option<Cow<'a, str>>,
+    /// How often.
     count: u64,
+    /// When it was read last.
     #[serde(borrow)]
+    #[schema(format = DateTime)]
     last_at: Cow<'a, str>,
 }
 
-/// Counts reads.
+/// Counts reads that were made elsewhere, such as in a client's cache.
+#[utoipa::path(
+    post, path = "/data-store/access", tag = "many at once", operation_id = "record_access",
+    request_body = GatheredReads<'_>, responses((status = 204, description = "They are counted")),
+)]
 pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
     let identity = caller.identity();
     let user: Arc<str> = Arc::from(identity.user());
-    let accesses = body.parse::<AccessBody<'_>>()?.reads.into_iter().map(|reads| {
-        let ReadsBody { namespace, key, agent, count, last_at } = reads;
+    let accesses = body.parse::<GatheredReads<'_>>()?.reads.into_iter().map(|reads| {
+        let ReadsOfRecord { namespace, key, agent, count, last_at } = reads;
         caller.permit().check_read(&namespace)?;
         if let Some(agent) = &agent {
             caller.permit().check_agent(agent)?;

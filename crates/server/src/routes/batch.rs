@@ -2,24 +2,35 @@
 
 use agent_data_store::wire;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::schemas;
 use crate::write::WriteBody;
 
-#[derive(Deserialize)]
+/// Writes in order; later ones see what earlier ones did.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct BatchBody<'a> {
+pub(crate) struct Batch<'a> {
     #[serde(borrow)]
+    #[schema(max_items = 100_000)]
     writes: Vec<WriteBody<'a>>,
 }
 
 /// Applies writes to any namespaces, all or none.
+#[utoipa::path(
+    post, path = "/data-store/batch", tag = "many at once", operation_id = "write_batch", request_body = Batch<'_>,
+    responses(
+        (status = 200, description = "What each of them did, in order", body = Vec<schemas::Outcome>),
+        (status = 412, description = "A record has another version than a write asks for", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn write(caller: Caller, body: JsonBody) -> Result {
     let limits = caller.writer_to([])?.limits().clone();
-    let writes = body.parse::<BatchBody<'_>>()?.writes;
+    let writes = body.parse::<Batch<'_>>()?.writes;
     let writes = writes.into_iter().map(|write| write.anywhere(&limits)).collect::<Result<Vec<_>>>()?;
     let view = caller.writer_to(writes.iter().map(|write| &*write.address.namespace))?;
     let outcomes = view.write(writes).await?;

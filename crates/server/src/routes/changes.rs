@@ -13,12 +13,14 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::answer::json;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::place::Choices;
+use crate::schemas;
 use crate::visible;
 use crate::waiting::{bounded, in_seconds, stopped};
 
@@ -28,7 +30,8 @@ const USUAL_LIMIT: usize = 1_000;
 const HIGHEST_LIMIT: usize = 10_000;
 
 /// Which changes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangesQuery {
     /// The position after which they come: that of the last change that was seen, 0 for all that are kept.
@@ -37,10 +40,20 @@ pub(crate) struct ChangesQuery {
     limit: Option<usize>,
     /// For how many seconds to wait for a change where there is none.
     #[serde(default, deserialize_with = "in_seconds")]
+    #[param(value_type = Option<f64>, minimum = 0)]
     wait: Option<Duration>,
 }
 
-/// The changes after a position.
+/// Tells what has changed after a position, or with `Accept: text/event-stream` what changes from now on.
+///
+/// An event has the change's version as its id and its kind as its name. `Last-Event-ID` or `since` says where to go on.
+/// The event `gap` tells that changes before its `completeFrom` are no longer kept.
+#[utoipa::path(
+    get, path = "/data-store/changes", tag = "changes", operation_id = "changes",
+    params(ChangesQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that was seen")),
+    responses((status = 200, description = "Changes in all namespaces that the token reaches, oldest first",
+        content((schemas::Changes = "application/json"), (String = "text/event-stream")))),
+)]
 pub(crate) async fn changes(
     State(app): State<App>,
     caller: Caller,

@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::answer::{json, no_content};
 use crate::app::App;
@@ -17,42 +18,68 @@ use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::place::Namespace;
+use crate::schemas;
 use crate::waiting::{bounded, unless_stopped};
 use crate::write::{pause, ttl};
 
 /// How long a lock is held where nothing is said.
 const USUAL_TTL: Duration = Duration::from_secs(300);
 
-#[derive(Deserialize)]
+/// Which lock, and for how long.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct AcquireBody<'a> {
+pub(crate) struct AcquireLock<'a> {
+    /// Any name on which all agree.
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1019)]
     resource: Cow<'a, str>,
+    /// How long it is held unless renewed; 300 where nothing is said.
     #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0.000001)]
     ttl_seconds: Option<&'a RawValue>,
+    /// How long to wait for it where somebody else holds it; bounded by the server.
     #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0)]
     wait_seconds: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// Which lock, and for how much longer.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RenewBody<'a> {
+pub(crate) struct RenewLock<'a> {
+    /// Any name on which all agree.
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1019)]
     resource: Cow<'a, str>,
+    /// As `acquire` gave it.
     token: Version,
+    /// How long it is held unless renewed; 300 where nothing is said.
     #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0.000001)]
     ttl_seconds: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// Which lock.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ReleaseBody<'a> {
+pub(crate) struct ReleaseLock<'a> {
+    /// Any name on which all agree.
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1019)]
     resource: Cow<'a, str>,
+    /// As `acquire` gave it.
     token: Version,
 }
 
 /// Takes a lock, waiting for it if asked to.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/locks/acquire", tag = "locks", operation_id = "acquire_lock",
+    params(Namespace), request_body = AcquireLock<'_>,
+    responses(
+        (status = 200, description = "It is held", body = schemas::Lock),
+        (status = 409, description = "Somebody else holds it", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn acquire(
     State(app): State<App>,
     caller: Caller,
@@ -60,7 +87,7 @@ pub(crate) async fn acquire(
     body: JsonBody,
 ) -> Result {
     let view = caller.writer(&namespace)?;
-    let AcquireBody { resource, ttl_seconds, wait_seconds } = body.parse()?;
+    let AcquireLock { resource, ttl_seconds, wait_seconds } = body.parse()?;
     let wait = bounded(&app, pause("waitSeconds", wait_seconds)?);
     let ttl = ttl(ttl_seconds)?.unwrap_or(USUAL_TTL);
     let lock = unless_stopped(&app, view.acquire_lock(&resource, ttl, wait)).await?;
@@ -68,17 +95,33 @@ pub(crate) async fn acquire(
 }
 
 /// Holds a lock for longer.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/locks/renew", tag = "locks", operation_id = "renew_lock",
+    params(Namespace), request_body = RenewLock<'_>,
+    responses(
+        (status = 200, description = "It is held", body = schemas::Lock),
+        (status = 409, description = "It is not held under this token", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
     let view = caller.writer(&namespace)?;
-    let RenewBody { resource, token, ttl_seconds } = body.parse()?;
+    let RenewLock { resource, token, ttl_seconds } = body.parse()?;
     let ttl = ttl(ttl_seconds)?.unwrap_or(USUAL_TTL);
     Ok(shown(&resource, view.renew_lock(&resource, token, ttl).await?))
 }
 
 /// Gives a lock back.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/locks/release", tag = "locks", operation_id = "release_lock",
+    params(Namespace), request_body = ReleaseLock<'_>,
+    responses(
+        (status = 204, description = "It is free"),
+        (status = 409, description = "It is not held under this token", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
     let view = caller.writer(&namespace)?;
-    let ReleaseBody { resource, token } = body.parse()?;
+    let ReleaseLock { resource, token } = body.parse()?;
     view.release_lock(&resource, token).await?;
     Ok(no_content())
 }

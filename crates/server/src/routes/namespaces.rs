@@ -6,15 +6,18 @@ use agent_data_store::wire::{self, Object};
 use axum::http::Uri;
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::answer::json;
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::place::{Choices, Namespace, linked_to_next};
+use crate::schemas::{self, Cleared, Count, NamespacesOrNames};
 use crate::visible;
 
 /// Which namespaces are listed.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Only those whose name starts with this.
@@ -28,14 +31,20 @@ pub(crate) struct ListQuery {
 }
 
 /// Which keys are counted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CountQuery {
     /// Only those that start with this.
     prefix: Option<String>,
 }
 
-/// All namespaces of the user that hold a record, sorted, and their sum.
+/// Lists the namespaces that hold a record, and their sum; of those that the token reaches.
+#[utoipa::path(
+    get, path = "/data-store/namespaces", tag = "namespaces", operation_id = "list_namespaces", params(ListQuery),
+    responses((status = 200, description = "Sorted by name", body = NamespacesOrNames,
+        headers(("Link" = String, description = "Where the next ones are, if `limit` has left any")))),
+)]
 pub(crate) async fn list(caller: Caller, uri: Uri, Choices(query): Choices<ListQuery>) -> Result {
     let view = caller.reader_of_all()?;
     let prefix = query.prefix.as_deref().unwrap_or_default();
@@ -62,7 +71,11 @@ pub(crate) async fn list(caller: Caller, uri: Uri, Choices(query): Choices<ListQ
     Ok(linked_to_next(&uri, last, json(body.into_text())))
 }
 
-/// One namespace; one that holds nothing has zeros.
+/// Shows how much a namespace holds. One that holds nothing has zeros.
+#[utoipa::path(
+    get, path = "/data-store/namespaces/{namespace}", tag = "namespaces", operation_id = "get_namespace",
+    params(Namespace), responses((status = 200, description = "The namespace", body = schemas::Namespace)),
+)]
 pub(crate) async fn stats(caller: Caller, Namespace(namespace): Namespace) -> Result {
     // The first of those that start with its name, if it is there at all.
     let range = Range { prefix: &namespace, after: None };
@@ -72,6 +85,10 @@ pub(crate) async fn stats(caller: Caller, Namespace(namespace): Namespace) -> Re
 }
 
 /// Removes every record of a namespace.
+#[utoipa::path(
+    delete, path = "/data-store/namespaces/{namespace}", tag = "namespaces", operation_id = "clear_namespace",
+    params(Namespace), responses((status = 200, description = "How many there were", body = Cleared)),
+)]
 pub(crate) async fn clear(caller: Caller, Namespace(namespace): Namespace) -> Result {
     let deleted = caller.writer(&namespace)?.clear().await?;
     let body = Object::with_capacity(64).text("namespace", &*namespace).number("deletedCount", deleted);
@@ -79,6 +96,10 @@ pub(crate) async fn clear(caller: Caller, Namespace(namespace): Namespace) -> Re
 }
 
 /// Counts the records of a namespace.
+#[utoipa::path(
+    get, path = "/data-store/namespaces/{namespace}/count", tag = "namespaces", operation_id = "count_records",
+    params(Namespace, CountQuery), responses((status = 200, description = "How many there are", body = Count)),
+)]
 pub(crate) async fn count(
     caller: Caller,
     Namespace(namespace): Namespace,

@@ -7,35 +7,48 @@ use agent_data_store::limits::check_namespace;
 use agent_data_store::model::Address;
 use agent_data_store::wire;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::place::Shown;
+use crate::schemas;
 
-#[derive(Deserialize)]
+/// Which records, and how much of each.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ReadBody<'a> {
+pub(crate) struct ReadRecords<'a> {
     #[serde(borrow)]
     records: Vec<Keys<'a>>,
+    /// How much of each record.
     #[serde(default)]
     view: Shown,
+    /// Whether this counts as a read of each; it does unless said otherwise.
     count: Option<bool>,
 }
 
-#[derive(Deserialize)]
+/// Records of one namespace.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 512)]
     namespace: Cow<'a, str>,
     #[serde(borrow)]
+    #[schema(value_type = Vec<String>)]
     keys: Vec<Cow<'a, str>>,
 }
 
 /// Reads records of any namespaces, in one consistent state.
+#[utoipa::path(
+    post, path = "/data-store/read", tag = "many at once", operation_id = "read_records", request_body = ReadRecords<'_>,
+    responses((status = 200, description = "One entry for each key, in order; null where there is no record",
+        body = Vec<Option<schemas::Shown>>)),
+)]
 pub(crate) async fn read(caller: Caller, body: JsonBody) -> Result {
-    let ReadBody { records, view: shown, count } = body.parse()?;
+    let ReadRecords { records, view: shown, count } = body.parse()?;
     let view = caller.reader_of(records.iter().map(|group| &*group.namespace))?;
     let mut addresses = Vec::with_capacity(records.iter().map(|group| group.keys.len()).sum());
     for Keys { namespace, keys } in &records {

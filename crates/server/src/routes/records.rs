@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{json, no_content, number, tagged};
 use crate::body::{JsonBody, checked, given};
@@ -16,14 +17,16 @@ use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::listing::Listing;
 use crate::place::{Choices, Namespace, Record, Shown, linked_to_next};
-use crate::precondition::{Condition, write_if};
-use crate::write::{WriteBody, expiry};
+use crate::precondition::{Condition, Conditions, write_if};
+use crate::schemas;
+use crate::write::{ChangeRecord, WriteBody, expiry};
 
 /// When a record expires, where the body is its value alone.
 const EXPIRES_AT: HeaderName = HeaderName::from_static("x-expires-at");
 
 /// Which records are listed, and how.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ListQuery {
     /// Only keys that start with this.
@@ -45,7 +48,8 @@ pub(crate) struct ListQuery {
 }
 
 /// How a record is shown.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GetQuery {
     /// How much of it; with `value` the body is the value alone.
@@ -55,18 +59,30 @@ pub(crate) struct GetQuery {
 }
 
 /// A value to store.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct PutBody<'a> {
+pub(crate) struct PutRecord<'a> {
+    /// Any JSON.
     #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = Value, required)]
     value: Option<&'a RawValue>,
+    /// Merged key by key into what is there.
     #[serde(borrow)]
+    #[schema(value_type = Option<Object>)]
     metadata: Option<&'a RawValue>,
+    /// How long the record lives; without it, or null: until it is deleted.
     #[serde(borrow, default, deserialize_with = "given")]
+    #[schema(value_type = Option<f64>, minimum = 0.000001)]
     ttl_seconds: Option<&'a RawValue>,
 }
 
-/// The records of a namespace, in order of their keys.
+/// Lists the records of a namespace in order of their keys: all of them, unless `limit` is given.
+#[utoipa::path(
+    get, path = "/data-store/namespaces/{namespace}/records", tag = "records", operation_id = "list_records",
+    params(Namespace, ListQuery),
+    responses((status = 200, description = "As `view` asks", body = Vec<schemas::Shown>,
+        headers(("Link" = String, description = "Where the next ones are, if the page has left any")))),
+)]
 pub(crate) async fn list(
     caller: Caller,
     Namespace(namespace): Namespace,
@@ -96,7 +112,19 @@ pub(crate) async fn list(
     Ok(linked_to_next(&uri, last.as_deref(), listing.send(page.rows).await?))
 }
 
-/// One record.
+/// Shows a record.
+#[utoipa::path(
+    get, path = "/data-store/namespaces/{namespace}/records/{key}", tag = "records", operation_id = "get_record",
+    params(Record, GetQuery, Conditions),
+    responses(
+        (status = 200, description = "As `view` asks", body = Value, headers(
+            ("ETag" = String, description = "Its version"),
+            ("X-Expires-At" = String, description = "When it expires, if it does; with `view=value`"))),
+        (status = 304, description = "It has the version that the caller knows"),
+        (status = 404, description = "There is none", body = schemas::Error),
+        (status = 412, description = "It has another version", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn get(
     caller: Caller,
     place: Record,
@@ -138,11 +166,20 @@ pub(crate) async fn get(
     })
 }
 
-/// Stores a value.
+/// Stores a value, whether or not there is one.
+#[utoipa::path(
+    put, path = "/data-store/namespaces/{namespace}/records/{key}", tag = "records", operation_id = "put_record",
+    params(Record, Conditions), request_body = PutRecord<'_>,
+    responses(
+        (status = 200, description = "The record as it now is", body = schemas::Record,
+            headers(("ETag" = String, description = "Its version"))),
+        (status = 412, description = "It has another version", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn put(caller: Caller, place: Record, headers: HeaderMap, body: JsonBody) -> Result {
     let condition = Condition::of(&headers)?;
     let view = caller.writer(&place.namespace)?;
-    let PutBody { value, metadata, ttl_seconds } = body.parse()?;
+    let PutRecord { value, metadata, ttl_seconds } = body.parse()?;
     let value = value.ok_or_else(|| Failure::invalid("the body has no value: send {\"value\": …}"))?;
     let value = checked(value, view.limits())?;
     let metadata = metadata.map(|metadata| checked(metadata, view.limits())).transpose()?;
@@ -158,7 +195,16 @@ pub(crate) async fn put(caller: Caller, place: Record, headers: HeaderMap, body:
     Ok(record(&view, &as_written(found, &write, version, value, &view)))
 }
 
-/// Changes a record by one write as in a batch.
+/// Changes a record in one step.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/records/{key}", tag = "records", operation_id = "change_record",
+    params(Record, Conditions), request_body = ChangeRecord,
+    responses(
+        (status = 200, description = "What the write did", body = schemas::Outcome,
+            headers(("ETag" = String, description = "The version after it, if there is a record"))),
+        (status = 412, description = "It has another version", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn change(caller: Caller, place: Record, headers: HeaderMap, body: JsonBody) -> Result {
     let condition = Condition::of(&headers)?;
     let view = caller.writer(&place.namespace)?;
@@ -172,6 +218,15 @@ pub(crate) async fn change(caller: Caller, place: Record, headers: HeaderMap, bo
 }
 
 /// Removes a record.
+#[utoipa::path(
+    delete, path = "/data-store/namespaces/{namespace}/records/{key}", tag = "records", operation_id = "delete_record",
+    params(Record, Conditions),
+    responses(
+        (status = 204, description = "It is gone"),
+        (status = 404, description = "There was none", body = schemas::Error),
+        (status = 412, description = "It has another version", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn delete(caller: Caller, place: Record, headers: HeaderMap) -> Result {
     let condition = Condition::of(&headers)?;
     let view = caller.writer(&place.namespace)?;

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{json, no_content};
 use crate::app::App;
@@ -16,70 +17,102 @@ use crate::body::{JsonBody, checked};
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::place::{Choices, Namespace};
+use crate::schemas;
 use crate::waiting::{bounded, unless_stopped};
 use crate::write::{pause, ttl};
 
 /// Which tasks.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct TasksQuery {
     /// Only those whose key starts with this.
     prefix: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Which tasks, and for how long.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ClaimBody<'a> {
+pub(crate) struct ClaimTask<'a> {
+    /// Only tasks whose key starts with this.
     #[serde(borrow, default)]
     prefix: Cow<'a, str>,
+    /// How long the task is kept from others unless renewed.
     #[serde(borrow)]
+    #[schema(value_type = f64, required, minimum = 0.000001)]
     ttl_seconds: Option<&'a RawValue>,
+    /// How long to wait for a task where there is none; bounded by the server.
     #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0)]
     wait_seconds: Option<&'a RawValue>,
+    /// After this many attempts without an end a task is set aside as failed; never where nothing is said.
     max_attempts: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// Which task, and what came of it.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct CompleteBody<'a> {
+pub(crate) struct CompleteTask<'a> {
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1024)]
     key: Cow<'a, str>,
+    /// As `claim` gave it.
     token: Version,
+    /// Any JSON.
     #[serde(borrow)]
+    #[schema(value_type = Option<Value>)]
     result: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// Which task, and why.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FailBody<'a> {
+pub(crate) struct FailTask<'a> {
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1024)]
     key: Cow<'a, str>,
+    /// As `claim` gave it.
     token: Version,
+    /// Why it failed.
     #[serde(borrow)]
     error: Cow<'a, str>,
+    /// After how long it may be claimed again; without it the task is set aside for good.
     #[serde(borrow)]
+    #[schema(value_type = Option<f64>, minimum = 0)]
     retry_in_seconds: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// Which task, and for how much longer.
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct RenewBody<'a> {
+pub(crate) struct RenewTask<'a> {
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1024)]
     key: Cow<'a, str>,
+    /// As `claim` gave it.
     token: Version,
+    /// How long the task is kept from others unless renewed.
     #[serde(borrow)]
+    #[schema(value_type = f64, required, minimum = 0.000001)]
     ttl_seconds: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+/// Which task.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ReleaseBody<'a> {
+pub(crate) struct ReleaseTask<'a> {
     #[serde(borrow)]
+    #[schema(min_length = 1, max_length = 1024)]
     key: Cow<'a, str>,
+    /// As `claim` gave it.
     token: Version,
 }
 
 /// Sums up tasks.
+#[utoipa::path(
+    get, path = "/data-store/namespaces/{namespace}/tasks", tag = "tasks", operation_id = "tasks",
+    params(Namespace, TasksQuery), responses((status = 200, description = "The sum", body = schemas::Tasks)),
+)]
 pub(crate) async fn summary(
     caller: Caller,
     Namespace(namespace): Namespace,
@@ -90,6 +123,14 @@ pub(crate) async fn summary(
 }
 
 /// Claims the first task that nobody else has.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/tasks/claim", tag = "tasks", operation_id = "claim_task",
+    params(Namespace), request_body = ClaimTask<'_>,
+    responses(
+        (status = 200, description = "The task", body = schemas::Claim),
+        (status = 204, description = "There is none"),
+    ),
+)]
 pub(crate) async fn claim(
     State(app): State<App>,
     caller: Caller,
@@ -97,7 +138,7 @@ pub(crate) async fn claim(
     body: JsonBody,
 ) -> Result {
     let view = caller.writer(&namespace)?;
-    let ClaimBody { prefix, ttl_seconds, wait_seconds, max_attempts } = body.parse()?;
+    let ClaimTask { prefix, ttl_seconds, wait_seconds, max_attempts } = body.parse()?;
     let ttl = ttl(ttl_seconds)?.ok_or_else(no_ttl)?;
     let wait = bounded(&app, pause("waitSeconds", wait_seconds)?);
     let options = ClaimOptions { ttl, wait, max_attempts };
@@ -108,35 +149,67 @@ pub(crate) async fn claim(
 }
 
 /// Ends a task with its result.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/tasks/complete", tag = "tasks", operation_id = "complete_task",
+    params(Namespace), request_body = CompleteTask<'_>,
+    responses(
+        (status = 204, description = "It is done"),
+        (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn complete(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
     let view = caller.writer(&namespace)?;
-    let CompleteBody { key, token, result } = body.parse()?;
+    let CompleteTask { key, token, result } = body.parse()?;
     let result = result.map(|result| checked(result, view.limits())).transpose()?;
     view.claimed(&key, token).await?.complete(result).await?;
     Ok(no_content())
 }
 
 /// Gives a task back after a pause, or sets it aside for good.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/tasks/fail", tag = "tasks", operation_id = "fail_task",
+    params(Namespace), request_body = FailTask<'_>,
+    responses(
+        (status = 204, description = "It was given back or set aside"),
+        (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn fail(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
     let view = caller.writer(&namespace)?;
-    let FailBody { key, token, error, retry_in_seconds } = body.parse()?;
+    let FailTask { key, token, error, retry_in_seconds } = body.parse()?;
     let retry_in = pause("retryInSeconds", retry_in_seconds)?;
     view.claimed(&key, token).await?.fail(&error, retry_in).await?;
     Ok(no_content())
 }
 
 /// Gives a task back at once.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/tasks/release", tag = "tasks", operation_id = "release_task",
+    params(Namespace), request_body = ReleaseTask<'_>,
+    responses(
+        (status = 204, description = "It was given back"),
+        (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
     let view = caller.writer(&namespace)?;
-    let ReleaseBody { key, token } = body.parse()?;
+    let ReleaseTask { key, token } = body.parse()?;
     view.claimed(&key, token).await?.release().await?;
     Ok(no_content())
 }
 
 /// Keeps a task for longer.
+#[utoipa::path(
+    post, path = "/data-store/namespaces/{namespace}/tasks/renew", tag = "tasks", operation_id = "renew_task",
+    params(Namespace), request_body = RenewTask<'_>,
+    responses(
+        (status = 200, description = "The task", body = schemas::Claim),
+        (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
+    ),
+)]
 pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
     let view = caller.writer(&namespace)?;
-    let RenewBody { key, token, ttl_seconds } = body.parse()?;
+    let RenewTask { key, token, ttl_seconds } = body.parse()?;
     let mut claim = view.claimed(&key, token).await?;
     claim.renew(ttl(ttl_seconds)?.ok_or_else(no_ttl)?).await?;
     Ok(shown(&claim))

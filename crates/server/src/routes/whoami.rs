@@ -5,8 +5,13 @@ use agent_data_store::wire::Object;
 use crate::answer::json;
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::schemas;
 
-/// Who is calling.
+/// Shows whom the server takes the caller for.
+#[utoipa::path(
+    get, path = "/data-store/whoami", tag = "server", operation_id = "whoami",
+    responses((status = 200, description = "The caller", body = schemas::Caller)),
+)]
 pub(crate) async fn whoami(caller: Caller) -> Result {
     let identity = caller.identity();
     let permit = caller.permit();

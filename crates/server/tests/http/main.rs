@@ -6,6 +6,7 @@ mod changes;
 mod existing_face;
 mod hostile;
 mod names;
+mod openapi;
 mod operations;
 mod paging;
 mod preconditions;
