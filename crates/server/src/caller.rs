@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use agent_data_store::{DataStore, Identity, Quota, Result};
+use agent_data_store::{DataStore, Error, ErrorKind, Identity, Quota, Result};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
+use tokio::time::timeout;
 
+use crate::admission::hold_until_sent;
 use crate::app::App;
 use crate::auth::{Permit, permit};
 use crate::error::Failure;
@@ -97,10 +99,30 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
         Ok(caller) => caller,
         Err(failure) => return failure.into_response(),
     };
+    let options = caller.0.app.options();
+    // A body, what it asks to wait, and the work on it.
+    let longest = options.request_timeout.saturating_mul(2).saturating_add(options.longest_wait);
+    let admitted = match caller.0.app.admission().admit(caller.identity().user(), caller.0.permit.token()) {
+        Ok(admitted) => admitted,
+        Err(failure) => return told_by(caller, failure.into_response()),
+    };
     request.extensions_mut().insert(caller.clone());
-    let mut response = next.run(request).await;
+    let response = match timeout(longest, next.run(request)).await {
+        Ok(response) => hold_until_sent(admitted, response),
+        Err(_) => Failure::Store(too_long()).into_response(),
+    };
+    told_by(caller, response)
+}
+
+/// The answer, with who has asked for it, for the log.
+fn told_by(caller: Caller, mut response: Response) -> Response {
     response.extensions_mut().insert(caller);
     response
+}
+
+fn too_long() -> Error {
+    let message = "the request took too long: read what it was to change before you try again";
+    Error::new(ErrorKind::Unavailable, message)
 }
 
 async fn caller(app: App, sends_body: bool, headers: &HeaderMap) -> Result<Caller, Failure> {

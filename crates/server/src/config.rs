@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config_values as values;
+use crate::other_sites::is_origin;
 
 /// What the variables start with: `ADS_BODY_BYTES` is `body_bytes`.
 const VARIABLES: &str = "ADS_";
@@ -33,6 +34,9 @@ pub struct ServerOptions {
     /// Largest body of a request, in bytes. Default 64 MiB.
     #[serde(with = "values::bytes")]
     pub body_bytes: usize,
+    /// How much of all bodies that are being received or worked on is held in memory, in bytes. Default 1 GiB.
+    #[serde(with = "values::bytes")]
+    pub body_memory: usize,
     /// Largest head of a request, in bytes, at least 8 KiB. Default 32 KiB.
     #[serde(with = "values::bytes")]
     pub header_bytes: usize,
@@ -90,6 +94,7 @@ impl Default for ServerOptions {
             tls_certificate: None,
             tls_key: None,
             body_bytes: 64 << 20,
+            body_memory: 1 << 30,
             header_bytes: 32 << 10,
             header_count: 64,
             header_timeout: Duration::from_secs(10),
@@ -147,11 +152,17 @@ impl ServerOptions {
         if self.heartbeat >= self.idle_timeout {
             return Err(invalid("heartbeat is not shorter than idle_timeout: streams of events would be cut"));
         }
+        if self.body_memory < self.body_bytes {
+            return Err(invalid("body_memory is less than body_bytes: the largest bodies would never be taken"));
+        }
         if self.header_bytes < 8 << 10 {
             return Err(invalid("header_bytes is under 8 KiB: give at least that"));
         }
         if self.header_count == 0 || self.connections == 0 {
             return Err(invalid("header_count and connections are at least 1"));
+        }
+        if let Some(origin) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(invalid(format!("cors_origins: {origin:?} is no origin: write https://app.example.org")));
         }
         if self.tls_certificate.is_some() != self.tls_key.is_some() {
             return Err(invalid("tls_certificate and tls_key go together: give both or neither"));
@@ -352,6 +363,7 @@ mod tests {
     fn every_setting_can_be_set_by_a_text_and_prints_as_what_is_read_again() {
         let texts = [
             ("body_bytes", "1MiB"),
+            ("body_memory", "1MiB"),
             ("connections", "100"),
             ("cors_origins", "https://a.example, https://b.example"),
             ("header_bytes", "16KiB"),
@@ -429,6 +441,8 @@ mod tests {
         assert!(refused(|options| options.heartbeat = options.idle_timeout));
         assert!(refused(|options| options.header_bytes = 100));
         assert!(refused(|options| options.connections = 0));
+        assert!(refused(|options| options.body_memory = options.body_bytes - 1));
+        assert!(refused(|options| options.cors_origins = vec!["*".to_owned()]));
         assert!(refused(|options| options.request_timeout = Duration::ZERO));
         assert!(!refused(|_| {}));
     }

@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod admission;
 mod answer;
 mod app;
 mod auth;
@@ -27,12 +28,15 @@ mod metrics;
 mod observe;
 mod off_thread;
 mod openapi;
+mod other_sites;
+mod patience;
 mod place;
 mod precondition;
 mod router;
 mod routes;
 mod schemas;
 mod server;
+mod tls;
 mod visible;
 mod waiting;
 mod write;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use agent_data_store::{Error, ErrorKind, Result, Store};
 use tokio::net::TcpListener;
@@ -11,9 +12,10 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::auth::Tokens;
 use crate::config::ServerOptions;
-use crate::connection;
+use crate::connection::{self, Door};
 use crate::off_thread::off_thread;
-use crate::router::router;
+use crate::router::{metrics_router, router};
+use crate::tls::Tls;
 
 /// Serves a store.
 #[derive(Debug)]
@@ -38,28 +40,48 @@ impl Server {
                 ),
             ));
         }
-        let cannot_listen = |source: std::io::Error| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("cannot listen on {}: {source}: choose another address or end who uses it", options.listen),
-            )
-            .caused_by(source)
+        let tls = match (&options.tls_certificate, &options.tls_key) {
+            (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+            _ => None,
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-        let local_addr = listener.local_addr().map_err(cannot_listen)?;
+        let is_tls = tls.is_some();
+        let (listener, local_addr) = listen(options.listen).await?;
+        let metrics = match options.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let store = store.layered(off_thread)?;
         let (stop, stopping) = watch::channel(false);
         let app = App::new(store.clone(), options, stopping)?;
-        let serving = tokio::spawn(connection::serve(listener, router(app.clone()), app));
-        Ok(Running { local_addr, stop, serving, store })
+        let metrics_addr = metrics.as_ref().map(|(_, address)| *address);
+        let doors = [
+            Some(Door { listener, router: router(app.clone()), tls }),
+            metrics.map(|(listener, _)| Door { listener, router: metrics_router(app.clone()), tls: None }),
+        ];
+        let serving = doors.into_iter().flatten().map(|door| tokio::spawn(connection::serve(door, app.clone())));
+        Ok(Running { local_addr, metrics_addr, is_tls, serving: serving.collect(), stop, store })
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listening = async {
+        let listener = TcpListener::bind(address).await?;
+        let local_addr = listener.local_addr()?;
+        Ok((listener, local_addr))
+    };
+    listening.await.map_err(|source: std::io::Error| {
+        let message = format!("cannot listen on {address}: {source}: choose another address or end who uses it");
+        Error::new(ErrorKind::Unavailable, message).caused_by(source)
+    })
 }
 
 /// A server that serves. Dropped, it stops without waiting for anybody.
 pub struct Running {
     local_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
+    is_tls: bool,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
     store: Store,
 }
 
@@ -67,6 +89,17 @@ impl Running {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where it serves its metrics, if that is a place of its own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// The URL under which it is reached at its address.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_addr)
     }
 
     /// The store as it is served: reads over HTTP are gathered in this one.
@@ -83,7 +116,9 @@ impl Running {
         // Nobody listens where it has stopped already.
         let _ = self.stop.send(true);
         // A panic there has been reported by its own thread.
-        let _ = self.serving.await;
+        for serving in self.serving {
+            let _ = serving.await;
+        }
         self.store.close().await
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum Permit {
 
 impl Permit {
     /// The id of the token, if there is one.
-    pub(crate) fn token(&self) -> Option<&str> {
+    pub(crate) fn token(&self) -> Option<&Arc<str>> {
         match self {
             Self::Everything => None,
             Self::Token(token) => Some(&token.id),

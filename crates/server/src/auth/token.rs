@@ -1,5 +1,7 @@
 //! What a token is, and how it is kept.
 
+use std::sync::Arc;
+
 use agent_data_store::wire::Object;
 use agent_data_store::{Error, ErrorKind, Identity, Json, Result, Timestamp};
 use serde::Deserialize;
@@ -42,7 +44,7 @@ impl Access {
 /// A token as the store knows it: all but the secret.
 #[derive(Clone, Debug)]
 pub struct Token {
-    pub(super) id: Box<str>,
+    pub(super) id: Arc<str>,
     pub(super) hash: [u8; 32],
     pub(super) identity: Identity,
     pub(super) namespaces: Namespaces,

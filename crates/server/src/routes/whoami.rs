@@ -20,6 +20,6 @@ pub(crate) async fn whoami(caller: Caller) -> Result {
         .text("agent", identity.agent())
         .text("access", permit.access().as_str())
         .texts("namespaces", permit.patterns())
-        .text("token", permit.token());
+        .text("token", permit.token().map(|id| &**id));
     Ok(json(body.into_text()))
 }
