@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_data_store::{DataStore, Error, ErrorKind, Identity, Quota, Result};
+use agent_data_store::{DataStore, Error, ErrorKind, Identity, Quota, RequestId, Result};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -18,6 +18,7 @@ use crate::error::Failure;
 
 const USER: &str = "x-user-id";
 const AGENT: &str = "x-agent-name";
+const REQUEST: &str = "idempotency-key";
 
 /// The start of a name that is percent-encoded, as RFC 8187 writes those that a header cannot hold as they are.
 const ENCODED: &str = "UTF-8''";
@@ -34,6 +35,8 @@ struct Call {
     app: App,
     permit: Permit,
     identity: Identity,
+    /// The name of this request, if it is not to be applied twice.
+    request: Option<RequestId>,
     /// Whether what is read is sent, and so counts as read.
     sends_body: bool,
 }
@@ -58,10 +61,44 @@ impl Caller {
         self.view(namespace)
     }
 
-    /// A view for writing to a namespace.
+    /// A view for one write to a namespace.
     pub(crate) fn writer(&self, namespace: &str) -> Result<DataStore> {
         self.0.permit.check_write(namespace)?;
+        Ok(self.named(self.view(namespace)?))
+    }
+
+    /// A view for what takes several steps, which cannot be told from another time.
+    pub(crate) fn worker(&self, namespace: &str) -> Result<DataStore, Failure> {
+        self.0.permit.check_write(namespace)?;
+        self.unnamed()?;
         Ok(self.view(namespace)?.with_quota(self.quota()))
+    }
+
+    /// A view for counting reads in these namespaces, which needs no more than reading does.
+    pub(crate) fn counter<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> Result<DataStore, Failure> {
+        let view = self.reader_of(namespaces)?;
+        self.unnamed()?;
+        Ok(view)
+    }
+
+    fn named(&self, view: DataStore) -> DataStore {
+        let view = view.with_quota(self.quota());
+        match &self.0.request {
+            Some(request) => view.with_request(request.clone()),
+            None => view,
+        }
+    }
+
+    fn unnamed(&self) -> Result<(), Failure> {
+        match &self.0.request {
+            Some(_) => Err(Failure::invalid("Idempotency-Key does not go with this route: leave it out")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this request is not to be applied twice.
+    pub(crate) fn is_named(&self) -> bool {
+        self.0.request.is_some()
     }
 
     /// A view for reading what may concern any namespace. It shows more than the caller may see: whoever asks for it shows
@@ -76,11 +113,11 @@ impl Caller {
         self.view(ANY_NAMESPACE)
     }
 
-    /// A view for writing to these namespaces.
+    /// A view for one write to these namespaces.
     pub(crate) fn writer_to<'a>(&self, namespaces: impl IntoIterator<Item = &'a str>) -> Result<DataStore> {
         self.0.permit.check_writes()?;
         namespaces.into_iter().try_for_each(|namespace| self.0.permit.check_read(namespace))?;
-        Ok(self.view(ANY_NAMESPACE)?.with_quota(self.quota()))
+        Ok(self.named(self.view(ANY_NAMESPACE)?))
     }
 
     fn quota(&self) -> Quota {
@@ -131,7 +168,8 @@ async fn caller(app: App, sends_body: bool, headers: &HeaderMap) -> Result<Calle
     let user = name(headers, USER)?;
     let agent = name(headers, AGENT)?;
     let identity = permit.identity(user.as_deref(), agent.as_deref())?;
-    Ok(Caller(Arc::new(Call { app, permit, identity, sends_body })))
+    let request = name(headers, REQUEST)?.map(|id| RequestId::new(&id)).transpose()?;
+    Ok(Caller(Arc::new(Call { app, permit, identity, request, sends_body })))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -56,6 +56,11 @@ pub(crate) fn text() -> &'static str {
 )]
 struct Document;
 
+/// Those that can be told from another time.
+const ONE_WRITE: [&str; 5] = ["put_record", "change_record", "delete_record", "clear_namespace", "write_batch"];
+const IDEMPOTENCY_KEY: &str = "A name that the caller gives to this request alone: repeated under it within 24 hours, it is \
+                               not applied again, and answers what it answered the first time";
+
 /// What all routes to data have in common: who calls, and how they may fail.
 struct Common;
 
@@ -70,6 +75,9 @@ impl Modify for Common {
                 if concerns_data || path == "/metrics" {
                     add_callers(operation);
                     add_failures(operation);
+                    if ONE_WRITE.contains(&operation.operation_id.as_deref().unwrap_or_default()) {
+                        add_header(operation, "Idempotency-Key", IDEMPOTENCY_KEY);
+                    }
                 }
             }
         }
@@ -84,17 +92,20 @@ fn add_callers(operation: &mut Operation) {
         ),
         ("X-Agent-Name", "Which agent acts for the user: it is recorded, and its reads count"),
     ];
-    let parameters = operation.parameters.get_or_insert_default();
     for (name, description) in headers {
-        let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(256));
-        let parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Header)
-            .required(Required::False)
-            .description(Some(description))
-            .schema(Some(schema));
-        parameters.push(parameter.build().into());
+        add_header(operation, name, description);
     }
+}
+
+fn add_header(operation: &mut Operation, name: &str, description: &str) {
+    let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(256));
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(schema));
+    operation.parameters.get_or_insert_default().push(parameter.build().into());
 }
 
 fn add_failures(operation: &mut Operation) {

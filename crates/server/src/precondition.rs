@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use utoipa::IntoParams;
 
+use crate::caller::Caller;
 use crate::error::{Failure, Result};
 
 /// The headers, as they are described.
@@ -82,14 +83,25 @@ impl Condition {
     }
 }
 
-/// Applies a write if the condition holds.
-pub(crate) async fn write_if(condition: &Condition, view: &DataStore, mut write: Write) -> Result<Outcome> {
+/// Applies a write of the caller if the condition holds.
+pub(crate) async fn write_if(
+    condition: &Condition,
+    caller: &Caller,
+    view: &DataStore,
+    mut write: Write,
+) -> Result<Outcome> {
     if let Some(precondition) = condition.precondition() {
         // That of the headers, or else that of the body.
         if precondition != Precondition::None {
             write.precondition = precondition;
         }
         return first(view.write(vec![write]).await?);
+    }
+    if caller.is_named() {
+        return Err(Failure::invalid(
+            "Idempotency-Key goes with one version in If-Match, or with If-None-Match: *: it cannot be told whether others \
+             held the first time",
+        ));
     }
     // Looked at here, and the engine makes sure that it has not changed until the write.
     loop {

@@ -54,7 +54,6 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
     let user: Arc<str> = Arc::from(identity.user());
     let accesses = body.parse::<GatheredReads<'_>>()?.reads.into_iter().map(|reads| {
         let ReadsOfRecord { namespace, key, agent, count, last_at } = reads;
-        caller.permit().check_read(&namespace)?;
         if let Some(agent) = &agent {
             caller.permit().check_agent(agent)?;
         }
@@ -70,7 +69,8 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
                 .ok_or_else(|| Failure::invalid("lastAt is not a time: write 2026-01-31T12:00:00.000000Z"))?,
         })
     });
-    let accesses = accesses.collect::<Result<_>>()?;
-    caller.reader_of_all()?.record_access(accesses).await?;
+    let accesses = accesses.collect::<Result<Vec<_>>>()?;
+    let namespaces = accesses.iter().map(|access| &*access.address.namespace);
+    caller.counter(namespaces)?.record_access(accesses).await?;
     Ok(no_content())
 }

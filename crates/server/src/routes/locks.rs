@@ -86,7 +86,7 @@ pub(crate) async fn acquire(
     Namespace(namespace): Namespace,
     body: JsonBody,
 ) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let AcquireLock { resource, ttl_seconds, wait_seconds } = body.parse()?;
     let wait = bounded(&app, pause("waitSeconds", wait_seconds)?);
     let ttl = ttl(ttl_seconds)?.unwrap_or(USUAL_TTL);
@@ -104,7 +104,7 @@ pub(crate) async fn acquire(
     ),
 )]
 pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let RenewLock { resource, token, ttl_seconds } = body.parse()?;
     let ttl = ttl(ttl_seconds)?.unwrap_or(USUAL_TTL);
     Ok(shown(&resource, view.renew_lock(&resource, token, ttl).await?))
@@ -120,7 +120,7 @@ pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body:
     ),
 )]
 pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let ReleaseLock { resource, token } = body.parse()?;
     view.release_lock(&resource, token).await?;
     Ok(no_content())

@@ -190,7 +190,7 @@ pub(crate) async fn put(caller: Caller, place: Record, headers: HeaderMap, body:
         metadata,
         expiry: expiry(ttl_seconds)?,
     };
-    let version = write_if(&condition, &view, write.clone()).await?.version;
+    let version = write_if(&condition, &caller, &view, write.clone()).await?.version;
     let found = view.read_row(&place.key, View::Record).await?;
     Ok(record(&view, &as_written(found, &write, version, value, &view)))
 }
@@ -212,7 +212,7 @@ pub(crate) async fn change(caller: Caller, place: Record, headers: HeaderMap, bo
     if condition != Condition::None && write.precondition != Precondition::None {
         return Err(Failure::invalid("the version is asked for in the headers and in the body: leave one of them out"));
     }
-    let outcome = write_if(&condition, &view, write).await?;
+    let outcome = write_if(&condition, &caller, &view, write).await?;
     let response = json(wire::outcome(&outcome));
     Ok(if outcome.version == 0 { response } else { tagged(outcome.version, response) })
 }
@@ -237,7 +237,7 @@ pub(crate) async fn delete(caller: Caller, place: Record, headers: HeaderMap) ->
         metadata: None,
         expiry: Expiry::Default,
     };
-    match write_if(&condition, &view, write).await?.existed {
+    match write_if(&condition, &caller, &view, write).await?.existed {
         true => Ok(no_content()),
         false => Err(no_record(place)),
     }

@@ -137,7 +137,7 @@ pub(crate) async fn claim(
     Namespace(namespace): Namespace,
     body: JsonBody,
 ) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let ClaimTask { prefix, ttl_seconds, wait_seconds, max_attempts } = body.parse()?;
     let ttl = ttl(ttl_seconds)?.ok_or_else(no_ttl)?;
     let wait = bounded(&app, pause("waitSeconds", wait_seconds)?);
@@ -158,7 +158,7 @@ pub(crate) async fn claim(
     ),
 )]
 pub(crate) async fn complete(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let CompleteTask { key, token, result } = body.parse()?;
     let result = result.map(|result| checked(result, view.limits())).transpose()?;
     view.claimed(&key, token).await?.complete(result).await?;
@@ -175,7 +175,7 @@ pub(crate) async fn complete(caller: Caller, Namespace(namespace): Namespace, bo
     ),
 )]
 pub(crate) async fn fail(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let FailTask { key, token, error, retry_in_seconds } = body.parse()?;
     let retry_in = pause("retryInSeconds", retry_in_seconds)?;
     view.claimed(&key, token).await?.fail(&error, retry_in).await?;
@@ -192,7 +192,7 @@ pub(crate) async fn fail(caller: Caller, Namespace(namespace): Namespace, body: 
     ),
 )]
 pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let ReleaseTask { key, token } = body.parse()?;
     view.claimed(&key, token).await?.release().await?;
     Ok(no_content())
@@ -208,7 +208,7 @@ pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, bod
     ),
 )]
 pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
-    let view = caller.writer(&namespace)?;
+    let view = caller.worker(&namespace)?;
     let RenewTask { key, token, ttl_seconds } = body.parse()?;
     let mut claim = view.claimed(&key, token).await?;
     claim.renew(ttl(ttl_seconds)?.ok_or_else(no_ttl)?).await?;

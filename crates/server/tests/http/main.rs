@@ -10,6 +10,7 @@ mod openapi;
 mod operations;
 mod paging;
 mod preconditions;
+mod repeats;
 mod sharing;
 mod support;
 mod writes;
