@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent_data_store::{Error, ErrorKind, Quota, Result};
+use agent_data_store::{Error, ErrorKind, Json, Quota, Result};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -281,6 +281,13 @@ impl Config {
     pub fn to_toml(&self) -> String {
         let shown = Self { store: self.store.as_deref().map(without_password), ..self.clone() };
         shown.table().map(|table| table.to_string()).unwrap_or_default()
+    }
+
+    /// As JSON, without secrets.
+    pub fn to_json(&self) -> Json {
+        let shown = Self { store: self.store.as_deref().map(without_password), ..self.clone() };
+        let text = shown.table().ok().and_then(|table| serde_json::to_string(&table).ok());
+        Json::from_trusted(text.unwrap_or_default())
     }
 
     fn table(&self) -> std::result::Result<Table, toml::ser::Error> {
