@@ -9,7 +9,7 @@ use crate::args::Global;
 
 const DEFAULT_NAMESPACE: &str = "default";
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     store: Option<String>,
     token_file: Option<PathBuf>,
@@ -52,6 +52,16 @@ impl Settings {
         Token::new(text.trim()).map(Some)
     }
 
+    /// The store that an option names, and none from elsewhere.
+    pub(crate) fn given_store(&self) -> Option<&str> {
+        self.store.as_deref()
+    }
+
+    /// The same at another store.
+    pub(crate) fn at(&self, store: String) -> Self {
+        Self { store: Some(store), ..self.clone() }
+    }
+
     pub(crate) fn store_url(&self) -> Result<String> {
         match &self.store {
             Some(url) => Ok(url.clone()),
@@ -66,6 +76,11 @@ fn given_or_set(given: &Option<String>, variable: &str) -> Result<Option<String>
     if given.is_some() {
         return Ok(given.clone());
     }
+    variable_text(variable)
+}
+
+/// An environment variable, unless it is empty.
+pub(crate) fn variable_text(variable: &str) -> Result<Option<String>> {
     match std::env::var(variable) {
         Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
         Err(std::env::VarError::NotPresent) => Ok(None),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use agent_data_store::Store;
-use tokio::sync::watch;
+use agent_data_store::{Result, Store};
+use tokio::sync::{Semaphore, watch};
 
+use crate::admission::Admission;
+use crate::auth::Tokens;
+use crate::config::ServerOptions;
 use crate::metrics::Metrics;
-use crate::server::ServerOptions;
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -15,18 +17,47 @@ pub(crate) struct App(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     store: Store,
+    tokens: Tokens,
+    /// Whether everyone who can connect may do everything while the store holds no token.
+    open: bool,
+    admission: Admission,
+    /// What may be held of bodies at a time, in KiB.
+    body_memory: Arc<Semaphore>,
     options: ServerOptions,
     metrics: Metrics,
     stopping: watch::Receiver<bool>,
 }
 
 impl App {
-    pub(crate) fn new(store: Store, options: ServerOptions, stopping: watch::Receiver<bool>) -> Self {
-        Self(Arc::new(Shared { store, options, metrics: Metrics::default(), stopping }))
+    pub(crate) fn new(store: Store, options: ServerOptions, stopping: watch::Receiver<bool>) -> Result<Self> {
+        let tokens = Tokens::of(&store)?;
+        let open = options.listen.ip().is_loopback();
+        let admission = Admission::new(&options);
+        let body_memory = Arc::new(Semaphore::new((options.body_memory >> 10).min(Semaphore::MAX_PERMITS)));
+        let metrics = Metrics::default();
+        Ok(Self(Arc::new(Shared { store, tokens, open, admission, body_memory, options, metrics, stopping })))
     }
 
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.tokens
+    }
+
+    /// Whether everyone who can connect may do everything while the store holds no token.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.open
+    }
+
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
+    /// What may be held of bodies at a time, in KiB.
+    pub(crate) fn body_memory(&self) -> &Arc<Semaphore> {
+        &self.0.body_memory
     }
 
     pub(crate) fn options(&self) -> &ServerOptions {

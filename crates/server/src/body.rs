@@ -1,25 +1,37 @@
 //! What a request brings.
 
+use std::sync::Arc;
+
 use agent_data_store::{Error, ErrorKind, Json, Limits};
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
+use crate::app::App;
 use crate::error::{Failure, Result};
+
+/// Bodies up to this size are not counted as what is held in memory.
+const SMALL: usize = 8 << 10;
 
 /// The bytes of a JSON body, not looked at yet.
 #[derive(Debug)]
-pub(crate) struct JsonBody(Bytes);
+pub(crate) struct JsonBody {
+    bytes: Bytes,
+    /// Its share of what may be held of bodies.
+    _memory: Option<OwnedSemaphorePermit>,
+}
 
 impl JsonBody {
     /// The body as what it should be. The message names what is missing or in the way, never a value.
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_slice(&self.0).map_err(|error| {
+        serde_json::from_slice(&self.bytes).map_err(|error| {
             Failure::invalid(match error.classify() {
                 Category::Data => self.why_not::<T>(),
                 _ => format!("the body is not JSON: line {} column {}", error.line(), error.column()),
@@ -29,7 +41,7 @@ impl JsonBody {
 
     /// Reads it once more, to tell where it is not as it should be.
     fn why_not<'a, T: Deserialize<'a>>(&'a self) -> String {
-        let mut deserializer = serde_json::Deserializer::from_slice(&self.0);
+        let mut deserializer = serde_json::Deserializer::from_slice(&self.bytes);
         match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
             Ok(_) => "the body is not as it should be: see /openapi.json".to_owned(),
             Err(error) => match error.path().to_string().as_str() {
@@ -50,10 +62,10 @@ fn without_values(error: &serde_json::Error) -> String {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for JsonBody {
+impl FromRequest<App> for JsonBody {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
         // A page of another site can send other types than this without being asked for permission first.
         if !is_json(request.headers()) {
             return Err(Failure::request(
@@ -62,23 +74,64 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
                 "the body is not declared as JSON: send it with Content-Type: application/json",
             ));
         }
-        Bytes::from_request(request, state).await.map(Self).map_err(unread)
+        let received = timeout(app.options().request_timeout, receive(request.into_body(), app));
+        received.await.unwrap_or_else(|_| {
+            Err(Failure::request(
+                StatusCode::REQUEST_TIMEOUT,
+                "request_timeout",
+                "the body did not arrive in time: send it faster, or less at once",
+            ))
+        })
     }
+}
+
+/// Takes in a body for as long as it is within the limits; what is declared to be over them is not read at all.
+async fn receive(body: Body, app: &App) -> Result<JsonBody> {
+    let limit = app.options().body_bytes;
+    let expected = body.size_hint();
+    if expected.lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let mut pieces = body.into_data_stream();
+    let next = async |pieces: &mut BodyDataStream| {
+        pieces.next().await.transpose().map_err(|_| Failure::invalid("the body ended before its end: send it again"))
+    };
+    let first = next(&mut pieces).await?.unwrap_or_default();
+    if expected.exact() == Some(first.len() as u64) && first.len() <= SMALL {
+        return Ok(JsonBody { bytes: first, _memory: None });
+    }
+    let mut memory = reserve(app, first.len())?;
+    let mut bytes = Vec::from(first);
+    while let Some(piece) = next(&mut pieces).await? {
+        if bytes.len() + piece.len() > limit {
+            return Err(too_large());
+        }
+        memory.merge(reserve(app, piece.len())?);
+        bytes.extend_from_slice(&piece);
+    }
+    if bytes.len() > limit {
+        return Err(too_large());
+    }
+    Ok(JsonBody { bytes: bytes.into(), _memory: Some(memory) })
+}
+
+/// Room for so many bytes more, if there is any: who waited for it would keep what it has from all others.
+fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit> {
+    let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
+    Arc::clone(app.body_memory()).try_acquire_many_owned(kib).map_err(|_| {
+        let message = "the server is receiving as much as it can hold: try again";
+        Error::new(ErrorKind::Unavailable, message).into()
+    })
+}
+
+fn too_large() -> Failure {
+    Error::new(ErrorKind::TooLarge, "the body is over the server's limit: send less at once").into()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let media_type = value.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
-}
-
-fn unread(rejection: BytesRejection) -> Failure {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Error::new(ErrorKind::TooLarge, "the body is over the server's limit: send less at once").into()
-        }
-        _ => Failure::invalid("the body ended before its end: send it again"),
-    }
 }
 
 /// A value within a body as JSON that may be stored.

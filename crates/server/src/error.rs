@@ -1,6 +1,7 @@
 //! From an error to an answer: the one place that knows status codes.
 
 use std::any::Any;
+use std::time::Duration;
 
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{Error, ErrorKind, Json};
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Store(Error),
     /// There is no such record.
     NoRecord { namespace: String, key: String },
+    /// There are too many requests; how long to wait.
+    TooMany { detail: &'static str, wait: Duration },
     /// What is wrong with the request as such.
     Request { status: StatusCode, code: &'static str, detail: String },
 }
@@ -35,6 +38,10 @@ impl From<Error> for Failure {
 impl Failure {
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::Store(Error::new(ErrorKind::InvalidArgument, detail))
+    }
+
+    pub(crate) fn too_many(detail: &'static str, wait: Duration) -> Self {
+        Self::TooMany { detail, wait }
     }
 
     pub(crate) fn request(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -69,6 +76,15 @@ impl IntoResponse for Failure {
                     .text("namespace", &*namespace)
                     .text("key", &*key);
                 answer(StatusCode::NOT_FOUND, body.end())
+            }
+            Self::TooMany { detail, wait } => {
+                let detail = format!("{detail}: try again later");
+                let body = Object::with_capacity(128).text("detail", &*detail).text("code", "too_many_requests");
+                let mut response = answer(StatusCode::TOO_MANY_REQUESTS, body.bool("retryable", true).end());
+                // Whole seconds, so rather too many than too few.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+                response
             }
             Self::Request { status, code, detail } => {
                 answer(status, Object::with_capacity(128).text("detail", &*detail).text("code", code).end())

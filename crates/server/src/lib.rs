@@ -13,10 +13,14 @@
 //! # }
 //! ```
 
+mod admission;
 mod answer;
 mod app;
+mod auth;
 mod body;
 mod caller;
+mod config;
+mod config_values;
 mod connection;
 mod error;
 mod listing;
@@ -24,13 +28,19 @@ mod metrics;
 mod observe;
 mod off_thread;
 mod openapi;
+mod other_sites;
+mod patience;
 mod place;
 mod precondition;
 mod router;
 mod routes;
 mod schemas;
 mod server;
+mod tls;
+mod visible;
 mod waiting;
 mod write;
 
-pub use server::{Running, Server, ServerOptions};
+pub use auth::{Access, IssuedToken, NewToken, Token, Tokens};
+pub use config::{Config, LogFormat, LogLevel, ServerOptions, UserOptions};
+pub use server::{Running, Server};

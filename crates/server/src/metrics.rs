@@ -20,6 +20,7 @@ pub(crate) struct Metrics {
     durations: Family<Route, Histogram>,
     pub(crate) in_flight: Gauge,
     pub(crate) connections: Gauge,
+    pub(crate) turned_away: Counter,
 }
 
 /// Routes are those of the router, never paths: those hold keys.
@@ -48,7 +49,9 @@ impl Default for Metrics {
         registry.register("requests_in_flight", "Requests that wait for their answer", in_flight.clone());
         let connections = Gauge::default();
         registry.register("connections", "Open connections", connections.clone());
-        Self { registry, requests, durations, in_flight, connections }
+        let turned_away = Counter::default();
+        registry.register("connections_turned_away", "Connections for which there was no room", turned_away.clone());
+        Self { registry, requests, durations, in_flight, connections, turned_away }
     }
 }
 

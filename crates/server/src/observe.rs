@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::HeaderName;
+use axum::http::header::{CACHE_CONTROL, HeaderName, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -34,7 +34,11 @@ pub(crate) async fn observe(State(app): State<App>, mut request: Request, next: 
     let route = Route { method: method(request.method()).to_owned(), route };
     let observed = Observed { app, route, id, started: Instant::now(), answered: false };
     let mut response = next.run(request).await;
-    response.headers_mut().insert(REQUEST_ID, observed.id.clone());
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, observed.id.clone());
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Answers are somebody's own data, unless their route says otherwise.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     observed.end(&response);
     response
 }

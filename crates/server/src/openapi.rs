@@ -48,7 +48,7 @@ pub(crate) fn text() -> &'static str {
         whoami::whoami,
         health::health,
         health::ready,
-        metrics::metrics,
+        metrics::for_admins,
         docs::openapi,
         docs::page,
     ),
@@ -71,7 +71,8 @@ impl Modify for Common {
         for (path, item) in &mut description.paths.paths {
             let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
-                if path.starts_with("/data-store/") {
+                let concerns_data = path.starts_with("/data-store/");
+                if concerns_data || path == "/metrics" {
                     add_callers(operation);
                     add_failures(operation);
                     if ONE_WRITE.contains(&operation.operation_id.as_deref().unwrap_or_default()) {
@@ -112,11 +113,16 @@ fn add_failures(operation: &mut Operation) {
         operation.responses.responses.entry(status.to_owned()).or_insert_with(|| failure(description).into());
     };
     add("400", "Something in the request cannot be: a name, a value, an option");
+    add("401", "No valid token is given, and the store needs one");
+    add("403", "The token does not allow this");
+    add("408", "The body did not arrive in time");
+    add("429", "Too many requests of this user or this token: wait for `Retry-After`");
     add("500", "The store is damaged, or the server has failed");
     add("503", "The store cannot answer now: try again");
     if operation.request_body.is_some() {
         add("413", "Something is above a limit");
         add("415", "The body is not declared as `application/json`");
+        add("507", "The user's quota of records or bytes is used up");
     }
 }
 

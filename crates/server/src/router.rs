@@ -1,7 +1,6 @@
 //! Every route.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -10,7 +9,10 @@ use crate::app::App;
 use crate::caller::identify;
 use crate::error::{no_such_method, no_such_path, panicked};
 use crate::observe::observe;
+use crate::other_sites::other_sites;
 use crate::routes::{access, batch, changes, docs, health, locks, metrics, namespaces, read, records, tasks, whoami};
+
+const METRICS: &str = "/metrics";
 
 type Routes = Vec<(&'static str, MethodRouter<App>)>;
 
@@ -39,6 +41,7 @@ fn data_routes() -> Routes {
         ("/data-store/batch", post(batch::write)),
         ("/data-store/access", post(access::record)),
         ("/data-store/changes", get(changes::changes)),
+        (METRICS, get(metrics::for_admins)),
     ]
 }
 
@@ -47,20 +50,40 @@ fn open_routes() -> Routes {
     vec![
         ("/health", get(health::health)),
         ("/ready", get(health::ready)),
-        ("/metrics", get(metrics::metrics)),
         ("/openapi.json", get(docs::openapi)),
         ("/docs", get(docs::page)),
     ]
 }
 
+fn of(routes: Routes) -> Router<App> {
+    routes.into_iter().fold(Router::new(), |router, (path, verbs)| router.route(path, verbs))
+}
+
 pub(crate) fn router(app: App) -> Router {
-    let of = |routes: Routes| routes.into_iter().fold(Router::new(), |router, (path, verbs)| router.route(path, verbs));
-    of(data_routes())
+    let mut known = data_routes();
+    if app.options().metrics_listen.is_some() {
+        known.retain(|(path, _)| *path != METRICS);
+    }
+    let routes = of(known)
         .route_layer(from_fn_with_state(app.clone(), identify))
         .merge(of(open_routes()))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
-        .layer(DefaultBodyLimit::max(app.options().body_bytes))
+        .layer(CatchPanicLayer::custom(panicked));
+    let routes = match other_sites(&app.options().cors_origins) {
+        Some(layer) => routes.layer(layer),
+        None => routes,
+    };
+    routes.layer(from_fn_with_state(app.clone(), observe)).with_state(app)
+}
+
+/// What is served where only those can connect who may look at the server itself.
+pub(crate) fn metrics_router(app: App) -> Router {
+    let routes =
+        vec![(METRICS, get(metrics::metrics)), ("/health", get(health::health)), ("/ready", get(health::ready))];
+    of(routes)
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)

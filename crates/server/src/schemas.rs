@@ -253,6 +253,13 @@ pub(crate) struct Caller {
     user: String,
     #[schema(required)]
     agent: Option<String>,
+    /// `read`, `write` or `admin`.
+    access: String,
+    /// Patterns of the namespaces that the token reaches, in which `*` stands for any characters; none for all.
+    namespaces: Vec<String>,
+    /// The id of the token, if one is needed.
+    #[schema(required)]
+    token: Option<String>,
 }
 
 /// How the server is.

@@ -1,8 +1,8 @@
 //! Starting and stopping.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use agent_data_store::{Error, ErrorKind, Result, Store};
 use tokio::net::TcpListener;
@@ -10,37 +10,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::app::App;
-use crate::connection;
+use crate::auth::Tokens;
+use crate::config::ServerOptions;
+use crate::connection::{self, Door};
 use crate::off_thread::off_thread;
-use crate::router::router;
-
-/// How a server behaves.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ServerOptions {
-    /// Where to listen; with port 0 the system chooses one. Default 127.0.0.1:0.
-    pub listen: SocketAddr,
-    /// Largest body of a request, in bytes. Default 64 MiB.
-    pub body_bytes: usize,
-    /// How long one request may wait for a change, a lock or a task, at most. Default 60 s.
-    pub longest_wait: Duration,
-    /// How often a stream of events shows that it is alive while nothing happens. Default 15 s.
-    pub heartbeat: Duration,
-    /// How long a shutdown waits for requests in flight. Default 30 s.
-    pub shutdown_grace: Duration,
-}
-
-impl Default for ServerOptions {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            body_bytes: 64 << 20,
-            longest_wait: Duration::from_secs(60),
-            heartbeat: Duration::from_secs(15),
-            shutdown_grace: Duration::from_secs(30),
-        }
-    }
-}
+use crate::router::{metrics_router, router};
+use crate::tls::Tls;
 
 /// Serves a store.
 #[derive(Debug)]
@@ -51,30 +26,62 @@ impl Server {
     /// The store stays the caller's to close.
     ///
     /// # Errors
-    /// `Unavailable` where the address cannot be listened on.
+    /// `Unavailable` where the address cannot be listened on. `InvalidArgument` for options that do not go together, and
+    /// where others than this machine could connect to a store that holds no token.
     pub async fn bind(store: &Store, options: ServerOptions) -> Result<Running> {
-        let cannot_listen = |source: std::io::Error| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("cannot listen on {}: {source}: choose another address or end who uses it", options.listen),
-            )
-            .caused_by(source)
+        options.check()?;
+        if !options.listen.ip().is_loopback() && !Tokens::of(store)?.are_required().await? {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "the store holds no token, so everyone who can connect to {} could do everything: make one with \
+                     `ads token create`, or listen on 127.0.0.1",
+                    options.listen
+                ),
+            ));
+        }
+        let tls = match (&options.tls_certificate, &options.tls_key) {
+            (Some(certificate), Some(key)) => Some(Arc::new(Tls::load(certificate, key)?)),
+            _ => None,
         };
-        let listener = TcpListener::bind(options.listen).await.map_err(cannot_listen)?;
-        let local_addr = listener.local_addr().map_err(cannot_listen)?;
+        let is_tls = tls.is_some();
+        let (listener, local_addr) = listen(options.listen).await?;
+        let metrics = match options.metrics_listen {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let store = store.layered(off_thread)?;
         let (stop, stopping) = watch::channel(false);
-        let app = App::new(store.clone(), options, stopping);
-        let serving = tokio::spawn(connection::serve(listener, router(app.clone()), app));
-        Ok(Running { local_addr, stop, serving, store })
+        let app = App::new(store.clone(), options, stopping)?;
+        let metrics_addr = metrics.as_ref().map(|(_, address)| *address);
+        let doors = [
+            Some(Door { listener, router: router(app.clone()), tls }),
+            metrics.map(|(listener, _)| Door { listener, router: metrics_router(app.clone()), tls: None }),
+        ];
+        let serving = doors.into_iter().flatten().map(|door| tokio::spawn(connection::serve(door, app.clone())));
+        Ok(Running { local_addr, metrics_addr, is_tls, serving: serving.collect(), stop, store })
     }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let listening = async {
+        let listener = TcpListener::bind(address).await?;
+        let local_addr = listener.local_addr()?;
+        Ok((listener, local_addr))
+    };
+    listening.await.map_err(|source: std::io::Error| {
+        let message = format!("cannot listen on {address}: {source}: choose another address or end who uses it");
+        Error::new(ErrorKind::Unavailable, message).caused_by(source)
+    })
 }
 
 /// A server that serves. Dropped, it stops without waiting for anybody.
 pub struct Running {
     local_addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
+    is_tls: bool,
     stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
     store: Store,
 }
 
@@ -82,6 +89,17 @@ impl Running {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where it serves its metrics, if that is a place of its own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
+    }
+
+    /// The URL under which it is reached at its address.
+    pub fn url(&self) -> String {
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.local_addr)
     }
 
     /// The store as it is served: reads over HTTP are gathered in this one.
@@ -98,7 +116,9 @@ impl Running {
         // Nobody listens where it has stopped already.
         let _ = self.stop.send(true);
         // A panic there has been reported by its own thread.
-        let _ = self.serving.await;
+        for serving in self.serving {
+            let _ = serving.await;
+        }
         self.store.close().await
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::json::Json;
 use crate::lease::HeldLocks;
-use crate::limits::{check_agent, check_key, check_namespace, check_user};
+use crate::limits::{RESERVED_USERS, check_agent, check_key, check_namespace, check_user};
 use crate::model::{
     Address, Batch, Expiry, Mutation, NamespaceStats, Outcome, Page, PageSize, Precondition, Range, Record, Row,
     Version, View, Write,
@@ -33,11 +33,17 @@ impl Identity {
     /// A user and the agent that acts for it; no agent for an administrator, whose calls leave no trace of access.
     ///
     /// # Errors
-    /// `InvalidArgument` unless both are 1 to 256 bytes without NUL.
+    /// `InvalidArgument` unless both are 1 to 256 bytes without NUL, or for one of [`crate::limits::RESERVED_USERS`].
     pub fn new(user: &str, agent: Option<&str>) -> Result<Self> {
         check_user(user)?;
         agent.map(check_agent).transpose()?;
         Ok(Self { user: user.into(), agent: agent.map(Into::into) })
+    }
+
+    /// The store's own user `ads:{name}`, for what belongs to no one's data, such as access tokens. `name` is the program's
+    /// own: never one that comes from outside.
+    pub fn reserved(name: &'static str) -> Self {
+        Self { user: format!("{RESERVED_USERS}{name}").into(), agent: None }
     }
 
     /// The owner of the data.
@@ -117,10 +123,11 @@ impl DataStore {
 
     /// The same view with a limit on what the user's records may take, over all namespaces: for what is written here and
     /// in the namespaces reached from here with [`DataStore::use_namespace`]. Every write of it may then fail with
-    /// `QuotaExceeded`, which stores nothing; one that does not make the records or bytes grow is done in any case.
+    /// `QuotaExceeded`, which stores nothing; one that does not make the records or bytes grow is done in any case. A view
+    /// that has a quota already keeps to both.
     #[must_use]
     pub fn with_quota(self, quota: Quota) -> Self {
-        Self { quota: Some(quota), ..self }
+        Self { quota: Some(self.quota.map_or(quota, |present| present.and(quota))), ..self }
     }
 
     /// The same view for one write, which is not done again if it was done before under the same id, within 24 hours and

@@ -8,6 +8,8 @@ pub const KEY_BYTES: usize = 1_024;
 pub const NAMESPACE_BYTES: usize = 512;
 /// Longest user or agent name, in bytes of UTF-8.
 pub const IDENTITY_BYTES: usize = 256;
+/// Users whose names start with this are the store's own, for what belongs to no one's data: nobody acts for them.
+pub const RESERVED_USERS: &str = "ads:";
 /// Longest request id, in bytes of UTF-8.
 pub const REQUEST_ID_BYTES: usize = 256;
 
@@ -73,9 +75,15 @@ pub fn check_namespace(namespace: &str) -> Result<()> {
     check_name("namespace", namespace, NAMESPACE_BYTES)
 }
 
-/// Checks a user name: 1 to 256 bytes of UTF-8, no NUL.
+/// Checks a user name: 1 to 256 bytes of UTF-8, no NUL, and none of [`RESERVED_USERS`].
 pub fn check_user(user: &str) -> Result<()> {
-    check_name("user", user, IDENTITY_BYTES)
+    check_name("user", user, IDENTITY_BYTES)?;
+    if user.starts_with(RESERVED_USERS) {
+        return Err(Error::invalid(format!(
+            "user {user:?} is one of the store's own, which start with {RESERVED_USERS}: choose another name"
+        )));
+    }
+    Ok(())
 }
 
 /// Checks an agent name: 1 to 256 bytes of UTF-8, no NUL.

@@ -21,6 +21,13 @@ pub struct Usage {
 }
 
 impl Quota {
+    /// What keeps to both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let lower = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self { records: lower(self.records, other.records), bytes: lower(self.bytes, other.bytes) }
+    }
+
     /// Whether a batch may stay that takes its user from `before` to `after`.
     ///
     /// # Errors

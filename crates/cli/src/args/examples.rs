@@ -165,7 +165,30 @@ pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
   ads serve
   ads serve --store sqlite:///var/lib/ads/store.db --listen 127.0.0.1:9000
+  ads serve --config /etc/ads.toml --listen 0.0.0.0:8787 --tls-certificate cert.pem --tls-key key.pem
+  ads serve --config /etc/ads.toml --print-config
   curl -s http://127.0.0.1:8787/data-store/namespaces";
+
+pub(super) const TOKEN_EXAMPLES: &str = "\
+Examples:
+  ads token create --user alice --write
+  ads token list
+  ads token revoke 0123456789abcdef";
+
+pub(super) const TOKEN_CREATE_EXAMPLES: &str = "\
+Examples:
+  ads token create --user alice --write --expires 30d
+  ads token create --user alice --agent reader --namespace 'project:*' --read-only
+  ads token create --admin > admin.token";
+
+pub(super) const TOKEN_LIST_EXAMPLES: &str = "\
+Examples:
+  ads token list
+  ads token list --json | jq -r '.[] | select(.state == \"valid\") | .id'";
+
+pub(super) const TOKEN_REVOKE_EXAMPLES: &str = "\
+Examples:
+  ads token revoke 0123456789abcdef";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

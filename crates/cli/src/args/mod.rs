@@ -5,6 +5,7 @@ mod examples;
 mod run;
 mod serve;
 mod time;
+mod token;
 mod work;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use data::{AppendArgs, ExpireArgs, GetArgs, IncrementArgs, MergeArgs,
 use examples::*;
 pub(crate) use run::RunArgs;
 pub(crate) use serve::ServeArgs;
+pub(crate) use token::{TokenCommand, TokenCreateArgs};
 pub(crate) use work::{ChangesArgs, ClaimArgs, LockArgs, WaitArgs};
 
 /// Agent Data Store: JSON that agents keep, seen and changed from the shell.
@@ -237,10 +239,14 @@ pub(crate) enum Command {
 
     /// Serve the store over HTTP
     ///
-    /// Until interrupted; requests in flight then finish. Who calls is taken at their word: the headers X-User-Id and
-    /// X-Agent-Name say for whom. GET /docs shows all routes.
+    /// Until interrupted; requests in flight then finish. Callers show a token: see token. While the store holds none,
+    /// everyone on this machine may do everything, and others cannot connect. GET /docs shows all routes.
     #[command(after_help = SERVE_EXAMPLES)]
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
+
+    /// Make, list and revoke tokens for those who use the store over HTTP
+    #[command(subcommand, after_help = TOKEN_EXAMPLES)]
+    Token(TokenCommand),
 
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]

@@ -8,6 +8,7 @@ mod lock;
 mod namespace;
 mod serve;
 mod tasks;
+mod token;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -53,6 +54,7 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Changes(args) => session.changes(args, &mut out),
         Command::Wait(args) => session.wait(args, &mut out),
         Command::Serve(args) => session.serve(args, &mut out),
+        Command::Token(command) => session.token(command, &cli.global, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;
     Ok(0)

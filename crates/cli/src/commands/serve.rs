@@ -3,35 +3,129 @@
 use std::io;
 
 use agent_data_store::wire::Object;
-use agent_data_store::{Error, ErrorKind};
-use agent_data_store_server::{Server, ServerOptions};
+use agent_data_store::{Error, ErrorKind, default_url};
+use agent_data_store_server::{Config, LogFormat, LogLevel, Running, Server, Tokens};
+use tracing::level_filters::LevelFilter;
 
 use super::{Session, Sweep};
 use crate::args::ServeArgs;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::Output;
+use crate::settings::variable_text;
+
+const USUAL_PORT: u16 = 8787;
 
 impl Session {
     pub(super) fn serve(&self, args: &ServeArgs, out: &mut Output) -> Result {
+        let config = self.config(args)?;
+        if args.print_config {
+            match out.is_json() {
+                true => out.value(&config.to_json())?,
+                false => out.text(&config.to_toml())?,
+            }
+            return out.flush();
+        }
+        log(&config);
+        allow_open_files();
         let runtime = tokio::runtime::Runtime::new().map_err(|source| refused("threads", source))?;
-        self.with(Sweep::Meanwhile, |store, _| {
+        let store = config.store.clone().map_or_else(|| self.settings.store_url(), Ok)?;
+        let session = Self { settings: self.settings.at(store), limits: self.limits.clone() };
+        session.with(Sweep::Meanwhile, |store, _| {
             runtime.block_on(async {
                 // First, so that none is missed once somebody knows that we serve.
                 let mut signals = Signals::new().map_err(|source| refused("signals", source))?;
-                let mut options = ServerOptions::default();
-                options.listen = args.listen;
-                let running = Server::bind(store, options).await?;
-                let url = format!("http://{}", running.local_addr());
-                out.note(&format!("ads: serving {url}"));
-                if out.is_json() {
-                    out.value(&Object::with_capacity(64).text("url", &*url).end())?;
-                    out.flush()?;
-                }
+                let running = Server::bind(store, config.server.clone()).await?;
+                tell(&running, &config, out).await?;
                 signals.next().await;
-                out.note("ads: stopping");
+                note(&config, out, "stopping");
                 Ok(running.shutdown().await?)
             })
         })
+    }
+
+    /// The settings in force.
+    fn config(&self, args: &ServeArgs) -> Result<Config> {
+        let mut config = Config::default();
+        config.server.listen.set_port(USUAL_PORT);
+        let path = match &args.config {
+            Some(path) => Some(path.clone()),
+            None => variable_text("ADS_CONFIG")?.map(Into::into),
+        };
+        let file = path
+            .map(|path| {
+                std::fs::read_to_string(&path)
+                    .map_err(|source| Failure::invalid(format!("cannot read {}: {source}", path.display())))
+            })
+            .transpose()?;
+        let variable = |name: &str| match (name, variable_text(name)?) {
+            ("ADS_STORE", None) => variable_text("AGENT_DATA_STORE_URL"),
+            (_, text) => Ok(text),
+        };
+        let store = self.settings.given_store().map(|store| ("store", store.to_owned()));
+        let mut config = config.layered(file.as_deref(), variable, args.settings().chain(store))?;
+        if config.store.is_none() {
+            config.store = Some(default_url()?);
+        }
+        Ok(config)
+    }
+}
+
+/// Says where the store is served, and what to know about it.
+async fn tell(running: &Running, config: &Config, out: &mut Output) -> Result {
+    let url = running.url();
+    note(config, out, &format!("serving {url}"));
+    if let Some(address) = running.metrics_addr() {
+        note(config, out, &format!("serving metrics at http://{address}/metrics"));
+    }
+    if !Tokens::of(running.store())?.are_required().await? {
+        note(
+            config,
+            out,
+            "the store holds no token: everyone on this machine may do everything, until you make one with \
+             `ads token create`",
+        );
+    }
+    if out.is_json() {
+        let metrics = running.metrics_addr().map(|address| format!("http://{address}/metrics"));
+        out.value(&Object::with_capacity(128).text("url", &*url).text("metrics", metrics.as_deref()).end())?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Among lines of the log that programs read it is one of them.
+fn note(config: &Config, out: &Output, text: &str) {
+    match config.log_format {
+        LogFormat::Json => tracing::info!("{text}"),
+        LogFormat::Text => out.note(&format!("ads: {text}")),
+    }
+}
+
+/// Sends the log to stderr. Where somebody logs already, as in a program around this one, it goes there.
+fn log(config: &Config) {
+    let level = match config.log_level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+    };
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
+    let _ = match config.log_format {
+        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_target(false).try_init(),
+    };
+}
+
+/// A connection is an open file, and the usual limit is made for programs with few.
+fn allow_open_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        if current != maximum {
+            // Where the system refuses, fewer clients can connect.
+            let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        }
     }
 }
 

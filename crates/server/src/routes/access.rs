@@ -54,6 +54,9 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
     let user: Arc<str> = Arc::from(identity.user());
     let accesses = body.parse::<GatheredReads<'_>>()?.reads.into_iter().map(|reads| {
         let ReadsOfRecord { namespace, key, agent, count, last_at } = reads;
+        if let Some(agent) = &agent {
+            caller.permit().check_agent(agent)?;
+        }
         let agent = agent.as_deref().or(identity.agent());
         Ok(Access {
             user: Arc::clone(&user),
@@ -66,6 +69,8 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
                 .ok_or_else(|| Failure::invalid("lastAt is not a time: write 2026-01-31T12:00:00.000000Z"))?,
         })
     });
-    caller.worker_for_all()?.record_access(accesses.collect::<Result<_>>()?).await?;
+    let accesses = accesses.collect::<Result<Vec<_>>>()?;
+    let namespaces = accesses.iter().map(|access| &*access.address.namespace);
+    caller.counter(namespaces)?.record_access(accesses).await?;
     Ok(no_content())
 }

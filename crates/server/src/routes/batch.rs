@@ -42,13 +42,14 @@ struct Limits {
     ),
 )]
 pub(crate) async fn write(caller: Caller, body: JsonBody) -> Result {
-    let view = caller.writer_to_all()?;
+    let limits = caller.writer_to([])?.limits().clone();
     let Batch { writes, quota } = body.parse()?;
+    let writes = writes.into_iter().map(|write| write.anywhere(&limits)).collect::<Result<Vec<_>>>()?;
+    let view = caller.writer_to(writes.iter().map(|write| &*write.address.namespace))?;
     let view = match quota {
         Some(Limits { records, bytes }) => view.with_quota(Quota { records, bytes }),
         None => view,
     };
-    let writes = writes.into_iter().map(|write| write.anywhere(view.limits())).collect::<Result<_>>()?;
     let outcomes = view.write(writes).await?;
     Ok(json(wire::array(outcomes.iter().map(wire::outcome))))
 }

@@ -1,7 +1,7 @@
 //! The change feed: as JSON, with waiting for more, or as a stream of server-sent events.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_data_store::model::{Changes, Version};
 use agent_data_store::wire::{self, Object};
@@ -21,6 +21,7 @@ use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::place::Choices;
 use crate::schemas;
+use crate::visible;
 use crate::waiting::{bounded, in_seconds, stopped};
 
 /// Changes in one answer, unless fewer are asked for.
@@ -50,7 +51,7 @@ pub(crate) struct ChangesQuery {
 #[utoipa::path(
     get, path = "/data-store/changes", tag = "changes", operation_id = "changes",
     params(ChangesQuery, ("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event that was seen")),
-    responses((status = 200, description = "Changes in all namespaces, oldest first",
+    responses((status = 200, description = "Changes in all namespaces that the token reaches, oldest first",
         content((schemas::Changes = "application/json"), (String = "text/event-stream")))),
 )]
 pub(crate) async fn changes(
@@ -65,19 +66,29 @@ pub(crate) async fn changes(
             Some(since) => since,
             None => view.position().await?,
         };
-        return Ok(events(app, view, since));
+        return Ok(events(app, caller, view, since));
     }
     let since = query.since.unwrap_or_default();
     let limit = query.limit.unwrap_or(USUAL_LIMIT).min(HIGHEST_LIMIT);
-    let mut changes = view.kept_changes(since, limit).await?;
-    let wait = bounded(&app, query.wait);
-    if changes.last <= since && !wait.is_zero() {
+    let until = Instant::now() + bounded(&app, query.wait);
+    let mut position = since;
+    let changes = loop {
+        let changes = visible::changes(caller.permit(), &view, position, limit).await?;
+        let all_hidden = changes.changes.is_empty() && !caller.permit().sees_all();
+        match changes.last > position && position >= changes.complete_from {
+            true if all_hidden => position = changes.last,
+            false if changes.last <= position => {}
+            _ => break changes,
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || *app.stopping().borrow() {
+            break changes;
+        }
         tokio::select! {
-            waited = view.wait_for_changes(since, wait) => drop(waited?),
+            waited = view.wait_for_changes(position, left) => drop(waited?),
             () = stopped(&app) => {}
         }
-        changes = view.kept_changes(since, limit).await?;
-    }
+    };
     Ok(json(shown(&changes)))
 }
 
@@ -106,14 +117,15 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<Version>> {
 /// A stream of events that is being sent.
 struct Events {
     app: App,
+    caller: Caller,
     view: DataStore,
     position: Version,
     read: std::vec::IntoIter<Event>,
 }
 
-fn events(app: App, view: DataStore, since: Version) -> Response {
+fn events(app: App, caller: Caller, view: DataStore, since: Version) -> Response {
     let keep_alive = KeepAlive::new().interval(app.options().heartbeat);
-    let events = Events { app, view, position: since, read: Vec::new().into_iter() };
+    let events = Events { app, caller, view, position: since, read: Vec::new().into_iter() };
     let stream = unfold(events, |mut events| async move {
         let event = events.next().await?;
         Some((Ok::<_, Infallible>(event), events))
@@ -122,6 +134,10 @@ fn events(app: App, view: DataStore, since: Version) -> Response {
 }
 
 impl Events {
+    async fn changes(&self) -> agent_data_store::Result<Changes> {
+        visible::changes(self.caller.permit(), &self.view, self.position, USUAL_LIMIT).await
+    }
+
     /// The next event, waiting for it; `None` when the server stops or the store fails. The client then comes back by
     /// itself, and says how far it got.
     async fn next(&mut self) -> Option<Event> {
@@ -129,7 +145,7 @@ impl Events {
             if let Some(event) = self.read.next() {
                 return Some(event);
             }
-            let changes = self.view.kept_changes(self.position, USUAL_LIMIT).await.ok()?;
+            let changes = self.changes().await.ok()?;
             if self.position < changes.complete_from {
                 self.position = changes.complete_from;
                 return Some(gap(&changes));
@@ -147,6 +163,8 @@ impl Events {
                 self.read = events.into_iter();
                 continue;
             }
+            // Those that may not be seen are passed over.
+            self.position = self.position.max(changes.last);
             tokio::select! {
                 waited = self.view.wait_for_changes(self.position, Duration::MAX) => drop(waited.ok()?),
                 () = stopped(&self.app) => return None,

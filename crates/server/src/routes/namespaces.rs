@@ -13,6 +13,7 @@ use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::place::{Choices, Namespace, linked_to_next};
 use crate::schemas::{self, Cleared, Count, NamespacesOrNames};
+use crate::visible;
 
 /// Which namespaces are listed.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -38,7 +39,7 @@ pub(crate) struct CountQuery {
     prefix: Option<String>,
 }
 
-/// Lists the namespaces that hold a record, and their sum.
+/// Lists the namespaces that hold a record, and their sum; of those that the token reaches.
 #[utoipa::path(
     get, path = "/data-store/namespaces", tag = "namespaces", operation_id = "list_namespaces", params(ListQuery),
     responses((status = 200, description = "Sorted by name", body = NamespacesOrNames,
@@ -51,14 +52,15 @@ pub(crate) async fn list(caller: Caller, uri: Uri, Choices(query): Choices<ListQ
         if query.after.is_some() || query.limit.is_some() {
             return Err(Failure::invalid("namesOnly takes neither after nor limit: leave them out"));
         }
-        let names = view.list_namespaces(prefix).await?;
+        let names = visible::namespace_names(caller.permit(), &view, prefix).await?;
         return Ok(json(wire::array(names.iter().map(|name| wire::string(name)))));
     }
-    let size = match query.limit {
+    let limit = match query.limit {
         Some(0) => return Err(Failure::invalid("limit is 0: ask for at least 1")),
-        limit => PageSize { rows: limit.unwrap_or(usize::MAX), bytes: usize::MAX },
+        limit => limit.unwrap_or(usize::MAX),
     };
-    let page = view.namespaces_page(Range { prefix, after: query.after.as_deref() }, size).await?;
+    let range = Range { prefix, after: query.after.as_deref() };
+    let page = visible::namespaces(caller.permit(), &view, range, limit).await?;
     let sum = |number: fn(&NamespaceStats) -> u64| page.rows.iter().map(number).sum::<u64>();
     let namespaces = wire::array(page.rows.iter().map(|stats| stats_json(&stats.namespace, Some(stats))));
     let body = Object::with_capacity(namespaces.len() + 64)

@@ -48,8 +48,8 @@ pub(crate) struct Keys<'a> {
         body = Vec<Option<schemas::Shown>>)),
 )]
 pub(crate) async fn read(caller: Caller, body: JsonBody) -> Result {
-    let view = caller.reader_of_all()?;
     let ReadRecords { records, view: shown, count } = body.parse()?;
+    let view = caller.reader_of(records.iter().map(|group| &*group.namespace))?;
     let mut addresses = Vec::with_capacity(records.iter().map(|group| group.keys.len()).sum());
     for Keys { namespace, keys } in &records {
         check_namespace(namespace)?;

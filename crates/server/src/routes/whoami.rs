@@ -14,5 +14,12 @@ use crate::schemas;
 )]
 pub(crate) async fn whoami(caller: Caller) -> Result {
     let identity = caller.identity();
-    Ok(json(Object::with_capacity(64).text("user", identity.user()).text("agent", identity.agent()).into_text()))
+    let permit = caller.permit();
+    let body = Object::with_capacity(128)
+        .text("user", identity.user())
+        .text("agent", identity.agent())
+        .text("access", permit.access().as_str())
+        .texts("namespaces", permit.patterns())
+        .text("token", permit.token().map(|id| &**id));
+    Ok(json(body.into_text()))
 }
