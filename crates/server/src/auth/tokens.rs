@@ -25,12 +25,15 @@ const GUARDED: &str = "guarded";
 /// How long a token text can be: longer ones are not looked at.
 const TEXT_BYTES: usize = 128;
 
+/// Tokens by their id, each as its record had it in this version.
+type Parsed = HashMap<Box<str>, (Version, Arc<Token>)>;
+
 /// The tokens of a store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Tokens {
     tokens: DataStore,
     state: DataStore,
-    parsed: Arc<RwLock<HashMap<Box<str>, (Version, Arc<Token>)>>>,
+    parsed: Arc<RwLock<Parsed>>,
 }
 
 /// What a token is to be.
