@@ -5,12 +5,16 @@
 mod changes;
 mod existing_face;
 mod hostile;
+mod limits;
 mod names;
 mod openapi;
 mod operations;
 mod paging;
+mod permits;
 mod preconditions;
 mod repeats;
 mod sharing;
+mod slow;
 mod support;
+mod tls;
 mod writes;
