@@ -152,6 +152,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let sent = Pin::new(&mut this.stream).poll_flush(cx);
+        // The end of an answer. Nobody may try to read before there is something, so the timer has to be set here.
+        if sent.is_ready() && !this.is_answering() {
+            let _ = this.poll_silent(cx);
+        }
         this.poll_taken(cx, sent)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "run",
     "get",
     "set",
@@ -22,6 +22,8 @@ const COMMANDS: [&str; 20] = [
     "claim",
     "changes",
     "wait",
+    "serve",
+    "token",
     "completions",
 ];
 

@@ -14,11 +14,13 @@ mod run;
 #[cfg(unix)]
 mod running;
 mod secrets;
+mod serve;
 mod streams;
 #[cfg(unix)]
 mod tasks;
 #[cfg(unix)]
 mod terminal;
+mod token;
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -64,7 +66,10 @@ impl Ads {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ads"));
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
-            if ["AGENT_DATA_STORE_", "XDG_", "CLICOLOR", "NO_COLOR"].iter().any(|start| name_text.starts_with(start)) {
+            if ["AGENT_DATA_STORE_", "ADS_", "XDG_", "CLICOLOR", "NO_COLOR"]
+                .iter()
+                .any(|start| name_text.starts_with(start))
+            {
                 command.env_remove(name);
             }
         }

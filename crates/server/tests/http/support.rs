@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use agent_data_store::engine::Engine;
 use agent_data_store::model::Record;
-use agent_data_store::{Identity, Options, Store, block_on, sqlite_url};
-use agent_data_store_server::{Running, Server, ServerOptions};
+use agent_data_store::{Clock, Identity, Options, Store, block_on, sqlite_url};
+use agent_data_store_server::{NewToken, Running, Server, ServerOptions, Tokens};
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
@@ -115,6 +115,31 @@ impl TestServer {
         let running = runtime.block_on(Server::bind(&store, server)).expect("the server listens");
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { address: running.local_addr(), runtime, running: RefCell::new(Some(running)), client, store, folder }
+    }
+
+    /// A server over memory whose store has a clock of the test's own.
+    pub(crate) fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        let mut options = Options::default();
+        options.clock = clock;
+        Self::start(None, options, ServerOptions::default())
+    }
+
+    /// Makes a token for `user`, and returns its id and the header that shows it.
+    pub(crate) fn token(&self, user: &str, adjust: impl Fn(&mut NewToken)) -> (String, String) {
+        let mut new = NewToken::default();
+        new.user = user.to_owned();
+        adjust(&mut new);
+        let issued = block_on(self.tokens().create(new)).expect("a token");
+        (issued.token.id().to_owned(), format!("Bearer {}", issued.secret))
+    }
+
+    pub(crate) fn tokens(&self) -> Tokens {
+        Tokens::of(&self.store).expect("tokens")
+    }
+
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        let running = self.running.borrow();
+        running.as_ref().and_then(Running::metrics_addr).expect("a listener of its own")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
