@@ -1,6 +1,8 @@
 //! The remote engine passes the whole conformance suite, through a server on a socket, over each embedded engine; and so
 //! does the server.
 
+#![allow(clippy::expect_used)]
+
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
