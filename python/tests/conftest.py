@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent_data_store import DataStore, connect
+from helpers import Server
 
 Connect = Callable[..., DataStore]
 WaitUntil = Callable[[Callable[[], bool]], None]
@@ -32,9 +33,18 @@ def file_url(tmp_path: Path) -> str:
     return f"sqlite://{tmp_path}/store.db"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture
+def server(file_url: str) -> Iterator[Server]:
+    server = Server(f"{file_url}?durability=relaxed")
+    yield server
+    server.kill()
+
+
+@pytest.fixture(params=["memory", "sqlite", "remote"])
 def data_store(request: pytest.FixtureRequest, file_url: str) -> Iterator[DataStore]:
     url = "memory:" if request.param == "memory" else f"{file_url}?durability=relaxed"
+    if request.param == "remote":
+        url = request.getfixturevalue("server").url
     with connect(url, user="alice", agent="tester") as opened:
         yield opened
 

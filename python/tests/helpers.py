@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -57,6 +58,28 @@ def process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield started
         finally:
             started.kill()
+
+
+class Server:
+    """`ads serve` in a process of its own, over a file; it can be killed and started again at the same address."""
+
+    def __init__(self, store_url: str) -> None:
+        self._store_url = store_url
+        self.url = "http://127.0.0.1:0"
+        self.start()
+
+    def start(self) -> None:
+        address = self.url.removeprefix("http://")
+        arguments = ["serve", "--json", "--store", self._store_url, "--listen", address]
+        command = [sys.executable, "-m", "agent_data_store", *arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self._process.stdout is not None
+        self.url = json.loads(self._process.stdout.readline())["url"]
+
+    def kill(self) -> None:
+        """As a crash would end it."""
+        self._process.kill()
+        self._process.communicate()
 
 
 def interrupted_while_waiting(work: Callable[[], object]) -> None:

@@ -30,6 +30,14 @@ impl Timestamp {
         text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_microsecond()))
     }
 
+    /// Reads back what [`Timestamp`] shows. The last moment with a notation stands for all those after it, so it is taken
+    /// for the end of time.
+    #[cfg(feature = "remote")]
+    pub(crate) fn parse_shown(text: &str) -> Option<Self> {
+        let end = Self(jiff::Timestamp::MAX.as_microsecond());
+        Self::parse(text).map(|moment| if moment == end { Self(i64::MAX) } else { moment })
+    }
+
     /// As Python's `datetime.now().isoformat()` writes it: this machine's local time, without a zone.
     pub(crate) fn to_naive_local(self) -> String {
         let moment = self.moment().to_zoned(jiff::tz::TimeZone::system());

@@ -69,8 +69,11 @@ fn a_wait_ends_when_the_server_stops() {
     let server = TestServer::memory();
     let lock = r#"{"resource": "r", "waitSeconds": 30}"#;
     server.post("/data-store/namespaces/n/locks/acquire", lock).expect(200);
-    let waiting = server.begin(&format!("/data-store/changes?since={}&wait=30", last(&server)));
     let waiting_too = server.begin_post("/data-store/namespaces/n/locks/acquire", lock);
+    // Taking a place in the queue is a change, too.
+    let queue = "/data-store/namespaces/locks-waiting%3An/records";
+    server.await_until("a place in the queue", || server.get(queue).expect(200) != json!([]));
+    let waiting = server.begin(&format!("/data-store/changes?since={}&wait=30", last(&server)));
     let mut events = server.events("/data-store/changes", &[]);
     server.await_in_flight(2);
     server.stop();

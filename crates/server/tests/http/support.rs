@@ -200,13 +200,16 @@ impl TestServer {
     pub(crate) fn await_in_flight(&self, requests: usize) {
         // The one that asks is one of them.
         let expected = format!("ads_http_requests_in_flight {}", requests + 1);
+        self.await_until(&expected, || {
+            String::from_utf8_lossy(&self.get("/metrics").body).lines().any(|line| line == expected)
+        });
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn await_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let started = Instant::now();
-        loop {
-            let metrics = self.get("/metrics").body;
-            if String::from_utf8_lossy(&metrics).lines().any(|line| line == expected) {
-                return;
-            }
-            assert!(started.elapsed() < PATIENCE, "{expected}");
+        while !is_so() {
+            assert!(started.elapsed() < PATIENCE, "{what}");
         }
     }
 

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::Cases;
+use crate::blocking::block_on;
 use crate::conformance::subject::{
     Handle, OutcomeExt, SECOND, Subject, TICK, WriteExt, append, increment, json, merge, pairs, put,
     refused,
 };
 use crate::data_store::SetOptions;
 use crate::error::ErrorKind;
-use crate::model::{Expiry, Mutation, PageSize, Range};
+use crate::model::{Expiry, Mutation, PageSize, Range, View};
 
 /// Namespace "notes" holds `a`, `b`, `c`, of which `b` expires now; namespace "gone" held one record, which expires now.
 fn with_expired(subject: &Subject<'_>) -> Handle {
@@ -188,6 +189,10 @@ pub(super) fn add_to(cases: &mut Cases) {
     cases.add("a time to live beyond all time is for ever", |subject| {
         let notes = subject.notes();
         notes.set_for(Duration::MAX, "a", "1");
+        let end = subject.now().saturating_add(Duration::MAX);
+        assert_eq!(notes.inspect("a").expires_at, Some(end));
+        let row = block_on(subject.engine().read_one(notes.user(), notes.namespace(), "a", View::Value)).expect("read_one");
+        assert_eq!(row.expect("a record").expires_at, Some(end));
         subject.advance(Duration::from_secs(1_000_000_000));
         subject.maintain();
         assert_eq!(notes.get("a").as_deref(), Some("1"));

@@ -308,7 +308,7 @@ impl Reply {
     /// When the record expires, if it does; `None` for what is no time.
     pub(super) fn expires_at(&self) -> Option<Option<Timestamp>> {
         let Some(at) = self.headers.get(EXPIRES_AT) else { return Some(None) };
-        Timestamp::parse(at.to_str().ok()?).map(Some)
+        Timestamp::parse_shown(at.to_str().ok()?).map(Some)
     }
 
     /// Whether there is another page.

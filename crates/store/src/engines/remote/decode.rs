@@ -107,7 +107,7 @@ struct Time(Timestamp);
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <Cow<'de, str>>::deserialize(deserializer)?;
-        Timestamp::parse(&text).map(Self).ok_or_else(|| D::Error::custom("expected a time"))
+        Timestamp::parse_shown(&text).map(Self).ok_or_else(|| D::Error::custom("expected a time"))
     }
 }
 
