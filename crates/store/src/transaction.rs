@@ -20,6 +20,10 @@ use crate::mutation::{Effect, Present, apply};
 /// How often [`DataStore::transact`] tries.
 const ATTEMPTS: u32 = 64;
 
+/// Up to so many records that were read are looked at again at each further read; that costs less than asking whether
+/// anything has changed at all.
+const LOOKED_AT_AGAIN: usize = 8;
+
 /// A transaction on one namespace of a [`DataStore`]; [`Transaction::use_namespace`] reaches the others. Cheap to clone:
 /// clones are the same transaction.
 ///
@@ -35,6 +39,9 @@ pub struct Transaction {
 struct State {
     /// The versions seen, 0 for none.
     reads: IndexMap<Address, Seen>,
+    /// While the change feed stands there, and until that moment, all that was read is as it was.
+    unchanged_at: Option<Version>,
+    unchanged_until: Option<Timestamp>,
     /// What is to be written, in order, and what that makes of each key.
     writes: Vec<Write>,
     written: HashMap<Address, Option<Seen>>,
@@ -198,7 +205,7 @@ impl Transaction {
     /// The record as of this transaction; remembered, so that the commit can tell whether it has changed.
     async fn see(&self, key: &str) -> Result<Seen> {
         let address = self.view.checked_address(key)?;
-        let before: Vec<(Address, Version)> = {
+        {
             let state = self.open_state()?;
             if let Some(written) = state.written.get(&address) {
                 return Ok(written.clone().unwrap_or_default());
@@ -206,35 +213,59 @@ impl Transaction {
             if let Some(seen) = state.reads.get(&address) {
                 return Ok(seen.clone());
             }
-            state.reads.iter().map(|(address, seen)| (address.clone(), seen.version)).collect()
-        };
-        let row = self.view.read_rows(std::slice::from_ref(&address), View::Value).await?.pop().flatten();
-        let seen = row.map_or_else(Seen::default, |row| Seen {
-            version: row.version,
-            value: row.value,
-            expires_at: row.expires_at,
-        });
-        // What was read before and is unchanged now was so at the moment between, at which the new key was read: all
-        // reads show one state.
-        self.check_unchanged(&before).await?;
-        self.open_state()?.reads.insert(address, seen.clone());
-        Ok(seen)
-    }
-
-    async fn check_unchanged(&self, before: &[(Address, Version)]) -> Result<()> {
-        if before.is_empty() {
-            return Ok(());
         }
-        let addresses: Vec<Address> = before.iter().map(|(address, _)| address.clone()).collect();
-        let rows = self.view.read_rows(&addresses, View::Version).await?;
-        for ((address, expected), row) in before.iter().zip(rows) {
-            let actual = row.map_or(0, |row| row.version);
-            if actual != *expected {
-                let mismatch = VersionMismatch { expected: *expected, actual };
-                return Err(Error::conflict(&address.namespace, &address.key, mismatch));
+        loop {
+            let row = self.view.read_rows(std::slice::from_ref(&address), View::Value).await?.pop().flatten();
+            let seen = row.map_or_else(Seen::default, |row| Seen {
+                version: row.version,
+                value: row.value,
+                expires_at: row.expires_at,
+            });
+            // What was read before and is unchanged now was so at the moment between, at which the new key was read: all
+            // reads show one state.
+            if self.is_unchanged(&address, seen.version).await? {
+                let mut state = self.open_state()?;
+                state.unchanged_until = state.unchanged_until.into_iter().chain(seen.expires_at).min();
+                state.reads.insert(address, seen.clone());
+                return Ok(seen);
             }
         }
-        Ok(())
+    }
+
+    /// Fails if anything that was read before has changed; `false` where only what has just been read at `version` has.
+    async fn is_unchanged(&self, address: &Address, version: Version) -> Result<bool> {
+        let (reads, unchanged_at, unchanged_until) = {
+            let state = self.open_state()?;
+            (state.reads.len(), state.unchanged_at, state.unchanged_until)
+        };
+        if reads == 0 {
+            return Ok(true);
+        }
+        let mut position = None;
+        if reads >= LOOKED_AT_AGAIN {
+            position = Some(self.view.position().await?);
+            if position == unchanged_at && unchanged_until.is_none_or(|until| self.view.now() < until) {
+                return Ok(true);
+            }
+        }
+        let (mut addresses, expected): (Vec<Address>, Vec<Version>) = {
+            let state = self.open_state()?;
+            state.reads.iter().map(|(address, seen)| (address.clone(), seen.version)).unzip()
+        };
+        addresses.push(address.clone());
+        let rows = self.view.read_rows(&addresses, View::Version).await?;
+        let mut versions = rows.into_iter().map(|row| row.map_or(0, |row| row.version));
+        for ((expected, actual), address) in expected.into_iter().zip(&mut versions).zip(&addresses) {
+            if actual != expected {
+                return Err(Error::conflict(&address.namespace, &address.key, VersionMismatch { expected, actual }));
+            }
+        }
+        // At least as new as the position, so from there on both are what was read.
+        if versions.next() != Some(version) {
+            return Ok(false);
+        }
+        self.open_state()?.unchanged_at = position;
+        Ok(true)
     }
 
     fn write(
