@@ -18,8 +18,10 @@ use crate::model::{Address, Expiry, Mutation, Outcome, PageSize, Precondition, R
 use crate::secrets::SecretsPolicy;
 use crate::wire;
 
-/// How much a look for work reads at once.
-const PAGE: PageSize = PageSize { rows: 32, bytes: 256 << 10 };
+/// How many tasks a look for work reads first: most often one of the first can be claimed. Each time after that twice as
+/// many, up to the latter.
+const PAGE_ROWS: [usize; 2] = [4, 256];
+const PAGE_BYTES: usize = 256 << 10;
 
 /// How to claim a task.
 #[derive(Clone, Copy, Debug)]
@@ -299,11 +301,12 @@ struct Rows<'a> {
     read: std::vec::IntoIter<Row>,
     last: Option<Box<str>>,
     more: bool,
+    page_rows: usize,
 }
 
 impl<'a> Rows<'a> {
     fn new(view: &'a DataStore, prefix: &'a str) -> Self {
-        Self { view, prefix, read: Vec::new().into_iter(), last: None, more: true }
+        Self { view, prefix, read: Vec::new().into_iter(), last: None, more: true, page_rows: PAGE_ROWS[0] }
     }
 
     async fn next(&mut self) -> Result<Option<Row>> {
@@ -323,7 +326,9 @@ impl<'a> Rows<'a> {
             return Ok(None);
         }
         let range = Range { prefix: self.prefix, after: self.last.as_deref() };
-        let mut page = self.view.scan(range, View::Record, PAGE).await?;
+        let size = PageSize { rows: self.page_rows, bytes: PAGE_BYTES };
+        let mut page = self.view.scan(range, View::Record, size).await?;
+        self.page_rows = (2 * self.page_rows).min(PAGE_ROWS[1]);
         self.last = page.rows.last().map(|row| row.key.clone());
         self.more = page.more;
         page.rows.retain(|row| !row.key.starts_with("lock:"));

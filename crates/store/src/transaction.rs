@@ -20,6 +20,10 @@ use crate::mutation::{Effect, Present, apply};
 /// How often [`DataStore::transact`] tries.
 const ATTEMPTS: u32 = 64;
 
+/// Up to so many records that were read are looked at again at each further read; that costs less than asking whether
+/// anything has changed at all.
+const LOOKED_AT_AGAIN: usize = 8;
+
 /// A transaction on one namespace of a [`DataStore`]; [`Transaction::use_namespace`] reaches the others. Cheap to clone:
 /// clones are the same transaction.
 ///
@@ -35,10 +39,9 @@ pub struct Transaction {
 struct State {
     /// The versions seen, 0 for none.
     reads: IndexMap<Address, Seen>,
-    /// A position of the change feed at which all of `reads` held, and when the first of them expires, which the feed may
-    /// say later. As long as neither has come they hold, and need not be looked at one by one.
-    as_of: Option<Version>,
-    expires_first: Option<Timestamp>,
+    /// While the change feed stands there, and until that moment, all that was read is as it was.
+    unchanged_at: Option<Version>,
+    unchanged_until: Option<Timestamp>,
     /// What is to be written, in order, and what that makes of each key.
     writes: Vec<Write>,
     written: HashMap<Address, Option<Seen>>,
@@ -202,7 +205,7 @@ impl Transaction {
     /// The record as of this transaction; remembered, so that the commit can tell whether it has changed.
     async fn see(&self, key: &str) -> Result<Seen> {
         let address = self.view.checked_address(key)?;
-        let as_of = {
+        {
             let state = self.open_state()?;
             if let Some(written) = state.written.get(&address) {
                 return Ok(written.clone().unwrap_or_default());
@@ -210,59 +213,59 @@ impl Transaction {
             if let Some(seen) = state.reads.get(&address) {
                 return Ok(seen.clone());
             }
-            state.as_of
-        };
-        if as_of.is_none() {
-            let position = self.view.position().await?;
-            self.open_state()?.as_of.get_or_insert(position);
         }
-        let row = self.view.read_rows(std::slice::from_ref(&address), View::Value).await?.pop().flatten();
-        let seen = row.map_or_else(Seen::default, |row| Seen {
-            version: row.version,
-            value: row.value,
-            expires_at: row.expires_at,
-        });
-        {
-            let mut state = self.open_state()?;
-            state.expires_first = [state.expires_first, seen.expires_at].into_iter().flatten().min();
-            state.reads.insert(address, seen.clone());
+        loop {
+            let row = self.view.read_rows(std::slice::from_ref(&address), View::Value).await?.pop().flatten();
+            let seen = row.map_or_else(Seen::default, |row| Seen {
+                version: row.version,
+                value: row.value,
+                expires_at: row.expires_at,
+            });
+            // What was read before and is unchanged now was so at the moment between, at which the new key was read: all
+            // reads show one state.
+            if self.is_unchanged(&address, seen.version).await? {
+                let mut state = self.open_state()?;
+                state.unchanged_until = state.unchanged_until.into_iter().chain(seen.expires_at).min();
+                state.reads.insert(address, seen.clone());
+                return Ok(seen);
+            }
         }
-        self.check_reads().await?;
-        Ok(seen)
     }
 
-    /// Makes sure that all reads show one state: what was read before and is unchanged now was so at the moment between, at
-    /// which the last key was read.
-    async fn check_reads(&self) -> Result<()> {
-        let position = self.view.position().await?;
-        let now = self.view.now();
-        let reads: Vec<(Address, Version)> = {
+    /// Fails if anything that was read before has changed; `false` where only what has just been read at `version` has.
+    async fn is_unchanged(&self, address: &Address, version: Version) -> Result<bool> {
+        let (reads, unchanged_at, unchanged_until) = {
             let state = self.open_state()?;
-            if state.as_of == Some(position) && state.expires_first.is_none_or(|at| now < at) {
-                return Ok(());
-            }
-            state.reads.iter().map(|(address, seen)| (address.clone(), seen.version)).collect()
+            (state.reads.len(), state.unchanged_at, state.unchanged_until)
         };
-        self.check_unchanged(&reads).await?;
-        let mut state = self.open_state()?;
-        // Another thread of the transaction may have read on.
-        if state.reads.len() == reads.len() {
-            state.as_of = Some(position);
+        if reads == 0 {
+            return Ok(true);
         }
-        Ok(())
-    }
-
-    async fn check_unchanged(&self, before: &[(Address, Version)]) -> Result<()> {
-        let addresses: Vec<Address> = before.iter().map(|(address, _)| address.clone()).collect();
-        let rows = self.view.read_rows(&addresses, View::Version).await?;
-        for ((address, expected), row) in before.iter().zip(rows) {
-            let actual = row.map_or(0, |row| row.version);
-            if actual != *expected {
-                let mismatch = VersionMismatch { expected: *expected, actual };
-                return Err(Error::conflict(&address.namespace, &address.key, mismatch));
+        let mut position = None;
+        if reads >= LOOKED_AT_AGAIN {
+            position = Some(self.view.position().await?);
+            if position == unchanged_at && unchanged_until.is_none_or(|until| self.view.now() < until) {
+                return Ok(true);
             }
         }
-        Ok(())
+        let (mut addresses, expected): (Vec<Address>, Vec<Version>) = {
+            let state = self.open_state()?;
+            state.reads.iter().map(|(address, seen)| (address.clone(), seen.version)).unzip()
+        };
+        addresses.push(address.clone());
+        let rows = self.view.read_rows(&addresses, View::Version).await?;
+        let mut versions = rows.into_iter().map(|row| row.map_or(0, |row| row.version));
+        for ((expected, actual), address) in expected.into_iter().zip(&mut versions).zip(&addresses) {
+            if actual != expected {
+                return Err(Error::conflict(&address.namespace, &address.key, VersionMismatch { expected, actual }));
+            }
+        }
+        // At least as new as the position, so from there on both are what was read.
+        if versions.next() != Some(version) {
+            return Ok(false);
+        }
+        self.open_state()?.unchanged_at = position;
+        Ok(true)
     }
 
     fn write(

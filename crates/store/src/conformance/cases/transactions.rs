@@ -183,17 +183,31 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert_eq!(notes.get("a").as_deref(), Some("1"));
     });
 
-    cases.add("all reads of a transaction show one state", |subject| {
+    cases.add("all reads of a transaction show one state, however many they are", |subject| {
         let notes = subject.notes();
-        notes.set_many(&[("a", "1"), ("b", "1"), ("c", "1")]);
-        let seen = notes.record("a").version;
-        let tx = Tx::begin(&notes);
-        assert_eq!((tx.get("a").as_deref(), tx.get("b").as_deref()), (Some("1"), Some("1")));
-        notes.set("c", "2");
-        assert_eq!(tx.get("c").as_deref(), Some("2"), "what was read is as it was");
-        notes.set_many(&[("a", "2"), ("d", "2")]);
-        assert_eq!(tx.get("a").as_deref(), Some("1"), "what was read stays");
-        assert_conflict(tx.try_get("d"), notes.namespace(), "a", [seen, notes.record("a").version]);
+        for others in [0, 5, 50] {
+            notes.clear();
+            notes.set_many(&[("a", "1"), ("b", "1"), ("c", "1")]);
+            notes.set_for(SECOND, "short", "1");
+            let read = |keys: &[&str]| {
+                let tx = Tx::begin(&notes);
+                (0..others).for_each(|n| assert_eq!(tx.get(&format!("other {n}")), None));
+                keys.iter().for_each(|key| assert_eq!(tx.get(key).as_deref(), Some("1")));
+                tx
+            };
+            let seen = notes.record("a").version;
+            let tx = read(&["a", "b"]);
+            notes.set("c", "2");
+            assert_eq!(tx.get("c").as_deref(), Some("2"), "what was read is as it was");
+            notes.set_many(&[("a", "2"), ("d", "2")]);
+            assert_eq!(tx.get("a").as_deref(), Some("1"), "what was read stays");
+            assert_conflict(tx.try_get("d"), notes.namespace(), "a", [seen, notes.record("a").version]);
+            let seen = notes.record("short").version;
+            let tx = read(&["b", "short"]);
+            assert_eq!(tx.get("missing"), None);
+            subject.advance(SECOND);
+            assert_conflict(tx.try_get("c"), notes.namespace(), "short", [seen, 0]);
+        }
     });
 
     cases.add("a transaction that only reads commits if all of it is still so", |subject| {
