@@ -237,8 +237,14 @@ fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
             _ => form.description(Some("Changes nothing: for the version alone")),
         };
         if !matches!(op, "delete" | "check") {
-            form =
-                form.property("metadata", object().description(Some("Merged key by key into what is there"))).property(
+            form = form
+                .property(
+                    "metadata",
+                    object()
+                        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+                        .description(Some("Merged key by key into what is there")),
+                )
+                .property(
                     "ttlSeconds",
                     ttl().description(Some("How long the record lives from now on; null: for ever")),
                 );

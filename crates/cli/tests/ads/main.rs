@@ -15,6 +15,8 @@ mod run;
 mod running;
 mod secrets;
 mod serve;
+#[cfg(unix)]
+mod serving;
 mod streams;
 #[cfg(unix)]
 mod tasks;

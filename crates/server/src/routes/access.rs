@@ -41,7 +41,7 @@ pub(crate) struct ReadsOfRecord<'a> {
     #[schema(value_type = Option<AgentName>)]
     agent: Option<Cow<'a, str>>,
     /// How often: at most 1,000,000,000 times.
-    #[schema(maximum = 1_000_000_000)]
+    #[schema(value_type = u64, maximum = 1_000_000_000)]
     count: Whole,
     /// When it was read last.
     #[serde(borrow)]
