@@ -7,6 +7,7 @@
 mod crash;
 mod disk;
 mod fairness;
+mod opening;
 mod support;
 
 /// Not a test of its own: the entry of worker processes.
@@ -18,6 +19,7 @@ fn worker() {
         "fairness" => fairness::work(&path),
         "crash" => crash::work(&path),
         "file size limit" => disk::work_under_file_size_limit(&path),
+        "opening" => opening::work(&path),
         "small disk" => disk::work_on_small_disk(&path),
         part => panic!("unknown part {part}"),
     }
