@@ -14,6 +14,7 @@ mod fairness;
 mod following;
 mod locks;
 mod migration;
+mod opening;
 mod support;
 mod totals;
 
@@ -34,6 +35,7 @@ fn worker() {
         "claims" => claims::work(&path),
         "writing" => following::write(&path),
         "following" => following::follow(&path),
+        "opening" => opening::work(&path),
         "small disk" => disk::work_on_small_disk(&path),
         part => panic!("unknown part {part}"),
     }

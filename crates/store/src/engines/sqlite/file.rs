@@ -72,15 +72,19 @@ fn inspect(path: &Path) -> Result<Found> {
         return Err(foreign("it is the SQLite database of another program"));
     }
     check_version(u64::from(number(60)))?;
-    // With a write-ahead log beside it the file may rightly be shorter than its header says.
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let has_log = std::fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    // With a log beside it the file may rightly be shorter than its header says: somebody may be writing it just now. So its
+    // length counts only as it is after that log is gone.
+    let has_log = ["-wal", "-journal"].into_iter().any(|ending| {
+        let mut log = path.as_os_str().to_owned();
+        log.push(ending);
+        std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+    });
+    let length = file.metadata().map_err(unreadable)?.len();
     let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
         bytes => u64::from(bytes),
     };
-    if !has_log && metadata.len() < u64::from(number(28)) * page_bytes {
+    if !has_log && length < u64::from(number(28)) * page_bytes {
         return Err(Error::corrupt("the store file has been cut short: restore it from a backup"));
     }
     Ok(Found::Ours)
@@ -135,8 +139,9 @@ fn migrate(connection: &mut Connection) -> Result<(), Failure> {
 
 fn schema_version(connection: &Connection) -> Result<u64, Failure> {
     let version: u64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let application: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let objects: u64 = connection.query_row("SELECT count(*) FROM sqlite_master", (), |row| row.get(0))?;
+    // Last: where another process creates the store meanwhile, whatever is there by now is ours.
+    let application: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID && (application != 0 || version != 0 || objects != 0) {
         return Err(foreign("it is the SQLite database of another program").into());
     }
