@@ -53,7 +53,7 @@ pub struct Claim {
 }
 
 /// What the metadata of a task says under `task`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 struct TaskState {
     /// How often it was claimed.
@@ -219,11 +219,11 @@ impl DataStore {
             if let Readiness::At(moment) = state.readiness(self.now()) {
                 next = Some(next.map_or(moment, |next| next.min(moment)));
             } else if done.current(&row.key).await?.is_some() {
-                self.end_task(&row, row.version, None).await?;
+                self.end_task(&row.key, row.version, None).await?;
             } else if options.max_attempts.is_some_and(|most| state.attempt >= most) {
                 let error = state.error.clone().or_else(|| Some("the claim ended without a result".to_owned()));
                 let state = TaskState { error, ..state };
-                self.end_task(&row, row.version, Some((&failed, row.value.clone(), state))).await?;
+                self.end_task(&row.key, row.version, Some((&failed, row.value.clone(), state))).await?;
             } else if let Some(claim) = self.claim_row(row, state, options.ttl).await? {
                 return Ok(Found::Claim(Box::new(claim)));
             }
@@ -265,12 +265,12 @@ impl DataStore {
     /// Takes a task out of the work, to another namespace if one is given; whether it still was as it was read.
     async fn end_task(
         &self,
-        row: &Row,
+        key: &str,
         version: Version,
         to: Option<(&DataStore, Option<Json>, TaskState)>,
     ) -> Result<bool> {
         let mut writes = vec![Write {
-            address: self.checked_address(&row.key)?,
+            address: self.checked_address(key)?,
             precondition: Precondition::Version(version),
             mutation: Mutation::Delete,
             metadata: None,
@@ -278,7 +278,7 @@ impl DataStore {
         }];
         if let Some((there, value, state)) = to {
             writes.push(Write {
-                address: Address { namespace: Arc::from(there.namespace()), key: row.key.clone() },
+                address: Address { namespace: Arc::from(there.namespace()), key: key.into() },
                 precondition: Precondition::None,
                 mutation: Mutation::Set(value.unwrap_or_else(|| Json::from_trusted("null"))),
                 metadata: Some(state.metadata()?),
@@ -459,20 +459,32 @@ impl Claim {
     }
 
     async fn put_state(&self, state: &TaskState) -> Result<Version> {
-        let write = self.view.state_write(&self.key, self.version, state)?;
-        match self.view.apply_one(write).await {
-            Ok(outcome) => Ok(outcome.version),
-            Err(error) if error.kind() == ErrorKind::Conflict => Err(self.lost()),
-            Err(error) => Err(error),
+        let mut version = self.version;
+        loop {
+            match self.view.apply_one(self.view.state_write(&self.key, version, state)?).await {
+                Ok(outcome) => return Ok(outcome.version),
+                Err(error) if error.kind() == ErrorKind::Conflict => version = self.present_version().await?,
+                Err(error) => return Err(error),
+            }
         }
     }
 
     async fn end(self, there: &DataStore, value: Option<Json>, state: TaskState) -> Result<()> {
-        let row = Row { key: self.key.clone(), version: self.version, expires_at: None, value: None, details: None };
-        if self.view.end_task(&row, self.version, Some((there, value, state))).await? {
-            return Ok(());
+        let mut version = self.version;
+        while !self.view.end_task(&self.key, version, Some((there, value.clone(), state.clone()))).await? {
+            version = self.present_version().await?;
         }
-        Err(self.lost())
+        Ok(())
+    }
+
+    /// The version of the task as it is now, if our claim is still on it: whoever stores it again leaves that.
+    ///
+    /// # Errors
+    /// `LeaseLost`.
+    async fn present_version(&self) -> Result<Version> {
+        let address = self.view.checked_address(&self.key)?;
+        let row = self.view.read_rows(&[address], View::Record).await?.pop().flatten();
+        row.filter(|row| TaskState::of(row) == self.state).map(|row| row.version).ok_or_else(|| self.lost())
     }
 
     fn lost(&self) -> Error {

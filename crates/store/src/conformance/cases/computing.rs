@@ -1,7 +1,7 @@
 //! One computes, the others wait for the result.
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use crate::conformance::subject::{Failure, Handle, SECOND, json, refused};
 use crate::conformance::threads::{Elsewhere, THREADS, in_threads};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lease::LockOptions;
+use crate::observe::{Observer, Operation};
 
 /// How long the others wait after the one that computes has died.
 const LEASE: Duration = Duration::from_secs(10);
@@ -39,6 +40,20 @@ fn compute(notes: &Handle, ttl: Option<Duration>, value: &'static str) -> String
 fn die_computing(notes: &Handle) {
     let options = LockOptions { ttl: LEASE, keep_alive: false, ..LockOptions::default() };
     mem::forget(block_on(notes.verbs().lock("compute:a", options)).expect("lock"));
+}
+
+/// Stores a value once somebody has looked in vain.
+struct Interfering {
+    notes: Handle,
+    done: AtomicBool,
+}
+
+impl Observer for Interfering {
+    fn observe(&self, operation: &Operation<'_>) {
+        if operation.verb == "get" && operation.found == Some(false) && !self.done.swap(true, Ordering::SeqCst) {
+            self.notes.set("a", "[1]");
+        }
+    }
 }
 
 pub(super) fn add_to(cases: &mut Cases) {
@@ -169,6 +184,15 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert_eq!(slow.expect("get_or_compute"), "\"late\"");
         assert_eq!(notes.get("a").as_deref(), Some("\"in time\""));
         assert_eq!(notes.keys(""), ["a"]);
+    });
+
+    cases.add("a value that is stored right before one begins to compute is taken", |subject| {
+        let notes = subject.notes();
+        let interfering = Interfering { notes: notes.clone(), done: AtomicBool::new(false) };
+        let view = notes.verbs().clone().with_observer(Arc::new(interfering));
+        let value = block_on(view.get_or_compute::<Error>("a", None, async || panic!("computed")));
+        assert_eq!(value.expect("get_or_compute").as_str(), "[1]");
+        assert_eq!(notes.keys(""), ["a"], "no lock is left");
     });
 
     cases.add("a value counts as read when it was there, and as written when it was computed", |subject| {

@@ -248,6 +248,26 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert_eq!(notes.list_namespaces(""), [""; 0]);
     });
 
+    cases.add("a task that is stored again while somebody works on it is still that one's", |subject| {
+        let notes = subject.notes();
+        notes.set("a", "1");
+        let mut claimed = claim(&notes);
+        notes.set("a", "2");
+        assert_eq!((claim_key(&notes), counts(&notes)), (None, [0, 1, 0, 0]));
+        block_on(claimed.renew(TTL)).expect("renew");
+        notes.set("a", "3");
+        release(claimed);
+        let claimed = claim(&notes);
+        assert_eq!((claimed.value().as_str(), claimed.attempt()), ("3", 1));
+        notes.set("a", "4");
+        fail(claimed, "busy", Some(Duration::ZERO));
+        let claimed = claim(&notes);
+        assert_eq!((claimed.value().as_str(), claimed.attempt(), claimed.last_error()), ("4", 2, Some("busy")));
+        notes.set("a", "5");
+        complete(claimed, Some("\"done\""));
+        assert_eq!((counts(&notes), done(&notes).get("a").as_deref()), ([0, 0, 1, 0], Some("\"done\"")));
+    });
+
     cases.add("a task whose time is over may still be completed while nobody else has claimed it", |subject| {
         let notes = subject.notes();
         notes.set("a", "1");
