@@ -71,6 +71,7 @@ fn what_is_no_answer_of_ours_is_a_server_that_is_not_there() {
     let html = "<html>hunter2</html>";
     let answers = [
         reply("200 OK", "text/html", html),
+        reply_with("200 OK", "text/html", "ETag: \"1\"\r\n", html),
         reply("404 Not Found", "text/html", html),
         reply("502 Bad Gateway", "text/html", html),
         reply("401 Unauthorized", "text/html", html),

@@ -1,5 +1,6 @@
 //! Waiting for a change on a server.
 
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use crate::support::{Act, Between, TestServer, at_first, notes, open, set, view}
 
 /// Longer than any wait here lasts, unless something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Less than one request waits on the server.
+const SOONER: Duration = Duration::from_secs(20);
 
 const CHANGES: &str = "/data-store/changes";
 
@@ -78,6 +82,8 @@ fn closing_a_store_cuts_the_request_that_waits() {
         let notes = notes(&store);
         thread::spawn(move || block_on(notes.wait_for_changes(0, PATIENCE)))
     };
-    block_on(store.close()).expect("close");
+    let (sender, closed) = channel();
+    thread::spawn(move || sender.send(block_on(store.close())));
+    closed.recv_timeout(SOONER).expect("it is not waited for").expect("close");
     assert!(waiting.join().expect("the thread").is_err());
 }
