@@ -14,7 +14,7 @@ fn a_token_is_shown_once_and_never_again() {
     let list = ads.ok(&["token", "list"]);
     assert!(list.contains(id) && list.contains("alice") && list.contains("write") && list.contains("valid"), "{list}");
     let bytes = std::fs::read(ads.path().join("store.db")).unwrap();
-    let part = secret[21..].as_bytes();
+    let part = &secret.as_bytes()[21..];
     assert!(!bytes.windows(part.len()).any(|found| found == part), "the secret is in the file");
 }
 

@@ -30,8 +30,11 @@ const TEXT_BYTES: usize = 128;
 pub struct Tokens {
     tokens: DataStore,
     state: DataStore,
-    parsed: Arc<RwLock<HashMap<Box<str>, (Version, Arc<Token>)>>>,
+    parsed: Arc<RwLock<Parsed>>,
 }
+
+/// Tokens by id, each with the version of the record that it was read from.
+type Parsed = HashMap<Box<str>, (Version, Arc<Token>)>;
 
 /// What a token is to be.
 #[derive(Clone, Debug, Default)]
