@@ -112,3 +112,19 @@ fn check_name(what: &str, name: &str, limit: usize) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_one_of_the_users_of_the_store_itself() {
+        for user in ["ads:", "ads:tokens", "ads:anything"] {
+            assert!(check_user(user).is_err_and(|error| error.message().contains("the store's own")), "{user}");
+        }
+        for user in ["ads", "Ads:tokens", " ads:tokens", "xads:tokens"] {
+            assert!(check_user(user).is_ok(), "{user}");
+        }
+        assert!(check_agent("ads:tokens").is_ok() && check_namespace("ads:tokens").is_ok());
+    }
+}

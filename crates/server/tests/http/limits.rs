@@ -27,6 +27,14 @@ fn a_body_over_the_limit_is_413() {
     let body = format!("{{\"value\": \"{}\"}}", "x".repeat(1_024));
     server.put(&record("n", "k"), &body).fails(413, "too_large");
     server.put(&record("n", "k"), r#"{"value": 1}"#).expect(200);
+    // One that does not say how long it is, and does not end.
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+        record("n", "k")
+    );
+    let chunk = format!("400\r\n{}\r\n", "x".repeat(1_024));
+    let answer = crate::slow::exchange(server.address(), format!("{head}{chunk}{chunk}").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
 #[test]

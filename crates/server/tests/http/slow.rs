@@ -70,7 +70,11 @@ fn a_head_that_does_not_end_ends_the_connection() {
 
 #[test]
 fn dripping_a_head_does_not_prolong_it() {
-    let server = TestServer::with(|options| options.header_timeout = SOON);
+    let server = TestServer::with(|options| {
+        options.header_timeout = SOON;
+        // It is not by its size that this one ends.
+        options.header_bytes = 1 << 30;
+    });
     let mut stream = connect(server.address());
     let deadline = Instant::now() + PATIENCE;
     // Until the server has closed, and the system says so.
