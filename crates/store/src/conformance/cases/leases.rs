@@ -41,6 +41,12 @@ fn places(subject: &Subject<'_>) -> Handle {
     notes.in_namespace(&format!("locks-waiting:{}", notes.namespace()))
 }
 
+/// Until as many wait.
+#[track_caller]
+fn until_waiting(subject: &Subject<'_>, count: u64) {
+    eventually("they wait", || places(subject).count("") == count);
+}
+
 fn release(lease: Lease) {
     block_on(lease.release()).expect("release");
 }
@@ -223,6 +229,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         let notes = subject.notes();
         write_by_hand(&notes, "old agent", subject.now());
         let waiting = lock_elsewhere(&notes, LONG);
+        until_waiting(subject, 1);
         notes.delete("lock:x");
         release(waiting.end().expect("lock"));
     });
@@ -323,6 +330,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         let notes = subject.notes();
         let lease = lock(&notes);
         let waiting = lock_elsewhere(&notes, LONG);
+        until_waiting(subject, 1);
         block_on(lease.renew()).expect("renew");
         release(lease);
         let token = notes.find("lock:x").map(|record| record.version);
@@ -334,10 +342,12 @@ pub(super) fn add_to(cases: &mut Cases) {
         let notes = subject.notes();
         lock_and_die(&notes);
         let waiting = lock_elsewhere(&notes, LONG);
+        until_waiting(subject, 1);
         subject.advance(TTL);
         release(waiting.end().expect("lock"));
         write_by_hand(&notes, "old agent", subject.now());
         let waiting = lock_elsewhere(&notes, LONG);
+        until_waiting(subject, 1);
         subject.advance(HANDWRITTEN);
         release(waiting.end().expect("lock"));
     });
@@ -366,7 +376,7 @@ pub(super) fn add_to(cases: &mut Cases) {
                 order.lock().expect("no panic").push(number);
                 release(lease);
             });
-            eventually("it waits", || places(subject).count("") == number);
+            until_waiting(subject, number);
             waiting
         };
         let waiting: Vec<_> = (1..=5).map(wait).collect();
@@ -386,7 +396,7 @@ pub(super) fn add_to(cases: &mut Cases) {
             places(subject).set(&format!("x:y:{number:016x}"), "null");
         }
         let waiting = lock_elsewhere(&notes, LONG);
-        eventually("it waits", || places(subject).count("") == 7);
+        until_waiting(subject, 7);
         release(lock(&notes));
         assert_eq!(places(subject).count("x:y"), 3);
         let lease = waiting.end_while(|| subject.advance(SECOND / 20)).expect("lock");
@@ -399,7 +409,7 @@ pub(super) fn add_to(cases: &mut Cases) {
         let notes = subject.notes();
         let lease = lock(&notes);
         let waiting = lock_elsewhere(&notes, 30 * SECOND);
-        eventually("it waits", || places(subject).count("") == 1);
+        until_waiting(subject, 1);
         subject.advance(30 * SECOND);
         refused(waiting.end(), ErrorKind::LeaseHeld);
         assert_eq!(places(subject).count(""), 0);
@@ -410,20 +420,31 @@ pub(super) fn add_to(cases: &mut Cases) {
         let notes = subject.notes();
         let lease = try_lock(&notes, LockOptions { ttl: LONG, ..PLAIN }).expect("lock");
         let first = lock_elsewhere(&notes.as_agent("first"), LONG);
-        eventually("it waits", || places(subject).count("") == 1);
+        until_waiting(subject, 1);
         for _ in 0..5 {
             subject.advance(30 * SECOND);
             let until = Some(subject.now().saturating_add(30 * SECOND));
             eventually("it keeps its place", || places(subject).records().iter().all(|place| place.expires_at > until));
         }
         let second = lock_elsewhere(&notes.as_agent("second"), LONG);
-        eventually("both wait", || places(subject).count("") == 2);
+        until_waiting(subject, 2);
         subject.advance(30 * SECOND);
         release(lease);
         let lease = first.end().expect("lock");
         assert_eq!(held_by(&notes).0.as_deref(), Some("first"));
         release(lease);
         release(second.end().expect("lock"));
+    });
+
+    cases.add("a lock with the longest name, in the namespace with the longest name, is waited for as well", |subject| {
+        let notes = subject.notes();
+        for (namespace, resource) in [("n".repeat(512), "x".to_owned()), ("notes".to_owned(), "x".repeat(1_019))] {
+            let verbs = notes.in_namespace(&namespace).verbs().clone();
+            let lease = block_on(verbs.lock(&resource, PLAIN)).expect("lock");
+            let waiting = Elsewhere::begin(move || block_on(verbs.lock(&resource, LockOptions { wait: LONG, ..PLAIN })));
+            release(lease);
+            release(waiting.end().expect("lock"));
+        }
     });
 
     cases.add("of many who ask for a lock at once one gets it", |subject| {
