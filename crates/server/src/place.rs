@@ -17,21 +17,26 @@ use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::Failure;
+use crate::schemas::{Key, NamespaceName};
 
 /// The namespace in a path.
 #[derive(Debug, IntoParams)]
-#[into_params(parameter_in = Path, names("namespace"))]
-pub(crate) struct Namespace(pub(crate) String);
+#[into_params(parameter_in = Path)]
+pub(crate) struct Namespace {
+    /// As one segment: its slashes are percent-encoded.
+    #[param(value_type = NamespaceName)]
+    pub(crate) namespace: String,
+}
 
 /// A record in a path.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct Record {
-    /// Any name of 1 to 512 bytes without NUL, as one segment: its slashes are percent-encoded.
-    #[param(min_length = 1, max_length = 512)]
+    /// As one segment: its slashes are percent-encoded.
+    #[param(value_type = NamespaceName)]
     pub(crate) namespace: String,
-    /// Any key of 1 to 1,024 bytes without NUL: all the rest of the path. Its slashes may be percent-encoded.
-    #[param(min_length = 1, max_length = 1024)]
+    /// All the rest of the path: its slashes may be percent-encoded.
+    #[param(value_type = Key)]
     pub(crate) key: String,
 }
 
@@ -44,7 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Namespace {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let Path(namespace) = Path::<String>::from_request_parts(parts, state).await.map_err(refused)?;
-        Ok(Self(namespace))
+        Ok(Self { namespace })
     }
 }
 

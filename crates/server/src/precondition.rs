@@ -15,10 +15,10 @@ use crate::error::{Failure, Result};
 #[expect(dead_code, reason = "only described")]
 pub(crate) struct Conditions {
     /// Only if the record has one of these versions, such as `"7"`; `*`: only if there is one.
-    #[param(rename = "If-Match")]
+    #[param(rename = "If-Match", nullable = false, pattern = r#"^(\*|(W/)?"[^",]*"(, *(W/)?"[^",]*")*)$"#)]
     if_match: Option<String>,
     /// Only if it has none of these; `*`: only if there is none.
-    #[param(rename = "If-None-Match")]
+    #[param(rename = "If-None-Match", nullable = false, pattern = r#"^(\*|(W/)?"[^",]*"(, *(W/)?"[^",]*")*)$"#)]
     if_none_match: Option<String>,
 }
 

@@ -3,8 +3,47 @@
 
 #![expect(dead_code, reason = "only described")]
 
+use std::borrow::Cow;
+
+use agent_data_store::limits::{IDENTITY_BYTES, KEY_BYTES, NAMESPACE_BYTES};
 use serde_json::Value;
-use utoipa::ToSchema;
+use utoipa::openapi::{Object, ObjectBuilder, RefOr, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A name of at most so many bytes.
+pub(crate) fn name(longest: usize) -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .description(Some(format!("1 to {longest} bytes of UTF-8 without NUL")))
+        .min_length(Some(1))
+        .max_length(Some(longest))
+        .pattern(Some("^[^\\u0000]*$"))
+        .build()
+}
+
+macro_rules! names {
+    ($($type:ident, $name:literal, $longest:expr;)*) => {$(
+        pub(crate) struct $type;
+
+        impl PartialSchema for $type {
+            fn schema() -> RefOr<Schema> {
+                Schema::Object(name($longest)).into()
+            }
+        }
+
+        impl ToSchema for $type {
+            fn name() -> Cow<'static, str> {
+                Cow::Borrowed($name)
+            }
+        }
+    )*};
+}
+
+names! {
+    Key, "Key", KEY_BYTES;
+    NamespaceName, "NamespaceName", NAMESPACE_BYTES;
+    AgentName, "AgentName", IDENTITY_BYTES;
+}
 
 /// Why a request has no better answer.
 #[derive(ToSchema)]
@@ -71,6 +110,7 @@ pub(crate) struct Record {
 /// A record as `view=version` or `view=value` shows it.
 #[derive(ToSchema)]
 #[schema(rename_all = "camelCase")]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Row {
     key: String,
     version: u64,

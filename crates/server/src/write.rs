@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use agent_data_store::limits::check_namespace;
-use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Version, Write};
+use agent_data_store::limits::{KEY_BYTES, NAMESPACE_BYTES, check_namespace};
+use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Write};
 use agent_data_store::{Json, Limits};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,8 +12,9 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, SchemaType};
 use utoipa::openapi::{ObjectBuilder, OneOfBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::body::{checked, given};
+use crate::body::{Whole, checked, given};
 use crate::error::{Failure, Result};
+use crate::schemas;
 
 /// Members of a write. Which of them belong to it depends on `op`.
 #[derive(Deserialize)]
@@ -31,14 +32,14 @@ pub(crate) struct WriteBody<'a> {
     #[serde(borrow, default, deserialize_with = "given")]
     items: Option<&'a RawValue>,
     unique: Option<bool>,
-    max_length: Option<usize>,
+    max_length: Option<Whole>,
     #[serde(borrow, default, deserialize_with = "given")]
     patch: Option<&'a RawValue>,
     #[serde(borrow)]
     metadata: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     ttl_seconds: Option<&'a RawValue>,
-    if_version: Option<Version>,
+    if_version: Option<Whole>,
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl WriteBody<'_> {
         let mutation = self.mutation(limits)?;
         let write = Write {
             address,
-            precondition: self.if_version.map_or(Precondition::None, Precondition::Version),
+            precondition: self.if_version.map_or(Precondition::None, |version| Precondition::Version(version.0)),
             mutation,
             metadata: self.metadata.map(|metadata| checked(metadata, limits)).transpose()?,
             expiry: expiry(self.ttl_seconds)?,
@@ -93,7 +94,7 @@ impl WriteBody<'_> {
             Op::Append => Mutation::Append {
                 items: needed(self.items.take(), "items")?,
                 unique: self.unique.take().unwrap_or_default(),
-                max_length: self.max_length.take(),
+                max_length: self.max_length.take().map(|most| usize::try_from(most.0).unwrap_or(usize::MAX)),
             },
             Op::Merge => Mutation::Merge(needed(self.patch.take(), "patch")?),
             Op::Touch => Mutation::Touch,
@@ -181,7 +182,7 @@ impl ToSchema for ChangeRecord {}
 
 impl PartialSchema for WriteBody<'_> {
     fn schema() -> RefOr<Schema> {
-        described(&[("namespace", 512), ("key", 1_024)])
+        described(&[("namespace", NAMESPACE_BYTES), ("key", KEY_BYTES)])
     }
 }
 
@@ -194,7 +195,14 @@ impl ToSchema for WriteBody<'_> {
 /// One form for each `op`.
 fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
     let number = || ObjectBuilder::new().schema_type(Type::Number);
-    let integer = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let whole = |description| {
+        let whole = SchemaType::from_iter([Type::Integer, Type::Null]);
+        ObjectBuilder::new()
+            .schema_type(whole)
+            .minimum(Some(0))
+            .maximum(Some(usize::MAX))
+            .description(Some(description))
+    };
     let object = || ObjectBuilder::new().schema_type(Type::Object);
     let any = || ObjectBuilder::new().schema_type(SchemaType::AnyValue);
     let ttl = || number().schema_type(SchemaType::from_iter([Type::Number, Type::Null])).minimum(Some(0.000_001));
@@ -203,10 +211,7 @@ fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
         let mut form = object()
             .property("op", ObjectBuilder::new().schema_type(Type::String).enum_values(Some([op])))
             .required("op")
-            .property(
-                "ifVersion",
-                integer().description(Some("Only if the record has this version; 0: only if there is none")),
-            )
+            .property("ifVersion", whole("Only if the record has this version; 0: only if there is none"))
             .additional_properties(Some(AdditionalProperties::FreeForm(false)));
         form = match op {
             "set" => form.description(Some("Replaces the value")).property("value", any()).required("value"),
@@ -224,7 +229,7 @@ fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
                         .schema_type(Type::Boolean)
                         .description(Some("Leaves out items that the list already holds")),
                 )
-                .property("maxLength", integer().description(Some("Drops the oldest items above this length"))),
+                .property("maxLength", whole("Drops the oldest items above this length")),
             "merge" => form.description(Some("JSON Merge Patch (RFC 7396)")).property("patch", any()).required("patch"),
             "touch" => {
                 form.description(Some("Leaves the value: for the expiry and metadata of a record that is there"))
@@ -232,16 +237,20 @@ fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
             _ => form.description(Some("Changes nothing: for the version alone")),
         };
         if !matches!(op, "delete" | "check") {
-            form =
-                form.property("metadata", object().description(Some("Merged key by key into what is there"))).property(
+            form = form
+                .property(
+                    "metadata",
+                    object()
+                        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+                        .description(Some("Merged key by key into what is there")),
+                )
+                .property(
                     "ttlSeconds",
                     ttl().description(Some("How long the record lives from now on; null: for ever")),
                 );
         }
         for (name, longest) in address {
-            let name_schema =
-                ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(*longest));
-            form = form.property(*name, name_schema).required(*name);
+            form = form.property(*name, schemas::name(*longest)).required(*name);
         }
         forms = forms.item(form);
     }

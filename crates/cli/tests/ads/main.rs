@@ -14,6 +14,8 @@ mod run;
 #[cfg(unix)]
 mod running;
 mod secrets;
+#[cfg(unix)]
+mod serve;
 mod streams;
 #[cfg(unix)]
 mod tasks;

@@ -9,9 +9,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::answer::no_content;
-use crate::body::JsonBody;
+use crate::body::{JsonBody, Whole};
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
+use crate::schemas::{AgentName, Key, NamespaceName};
+
+/// In one entry: far from where a count of reads would run over.
+const MOST_READS: u64 = 1_000_000_000;
 
 /// Reads that were gathered.
 #[derive(Deserialize, ToSchema)]
@@ -27,17 +31,18 @@ pub(crate) struct GatheredReads<'a> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ReadsOfRecord<'a> {
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 512)]
+    #[schema(value_type = NamespaceName)]
     namespace: Cow<'a, str>,
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// Who read it last; without it the agent that calls.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(value_type = Option<AgentName>)]
     agent: Option<Cow<'a, str>>,
-    /// How often.
-    count: u64,
+    /// How often: at most 1,000,000,000 times.
+    #[schema(value_type = u64, maximum = 1_000_000_000)]
+    count: Whole,
     /// When it was read last.
     #[serde(borrow)]
     #[schema(format = DateTime)]
@@ -54,6 +59,9 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
     let user: Arc<str> = Arc::from(identity.user());
     let accesses = body.parse::<GatheredReads<'_>>()?.reads.into_iter().map(|reads| {
         let ReadsOfRecord { namespace, key, agent, count, last_at } = reads;
+        if count.0 > MOST_READS {
+            return Err(Failure::invalid(format!("count is over {MOST_READS}: send fewer at once")));
+        }
         let agent = agent.as_deref().or(identity.agent());
         Ok(Access {
             user: Arc::clone(&user),
@@ -61,7 +69,7 @@ pub(crate) async fn record(caller: Caller, body: JsonBody) -> Result {
             agent: agent.map(Arc::from).ok_or_else(|| {
                 Failure::invalid("reads by no agent are not counted: name it in agent or in X-Agent-Name")
             })?,
-            count,
+            count: count.0,
             last_at: Timestamp::parse(&last_at)
                 .ok_or_else(|| Failure::invalid("lastAt is not a time: write 2026-01-31T12:00:00.000000Z"))?,
         })

@@ -34,6 +34,7 @@ const HIGHEST_LIMIT: usize = 10_000;
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangesQuery {
     /// The position after which they come: that of the last change that was seen, 0 for all that are kept.
+    #[param(value_type = Option<u64>)]
     since: Option<Version>,
     /// At most this many, and at most 10,000.
     limit: Option<usize>,

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use agent_data_store::HeldLock;
-use agent_data_store::model::Version;
 use agent_data_store::wire::Object;
 use axum::extract::State;
 use axum::response::Response;
@@ -14,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::answer::{json, no_content};
 use crate::app::App;
-use crate::body::JsonBody;
+use crate::body::{JsonBody, Whole};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::place::Namespace;
@@ -31,7 +30,7 @@ const USUAL_TTL: Duration = Duration::from_secs(300);
 pub(crate) struct AcquireLock<'a> {
     /// Any name on which all agree.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1019)]
+    #[schema(value_type = String, max_length = 1019, pattern = "^[^\\u0000]*$")]
     resource: Cow<'a, str>,
     /// How long it is held unless renewed; 300 where nothing is said.
     #[serde(borrow)]
@@ -49,10 +48,10 @@ pub(crate) struct AcquireLock<'a> {
 pub(crate) struct RenewLock<'a> {
     /// Any name on which all agree.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1019)]
+    #[schema(value_type = String, max_length = 1019, pattern = "^[^\\u0000]*$")]
     resource: Cow<'a, str>,
     /// As `acquire` gave it.
-    token: Version,
+    token: Whole,
     /// How long it is held unless renewed; 300 where nothing is said.
     #[serde(borrow)]
     #[schema(value_type = Option<f64>, minimum = 0.000001)]
@@ -65,10 +64,10 @@ pub(crate) struct RenewLock<'a> {
 pub(crate) struct ReleaseLock<'a> {
     /// Any name on which all agree.
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1019)]
+    #[schema(value_type = String, max_length = 1019, pattern = "^[^\\u0000]*$")]
     resource: Cow<'a, str>,
     /// As `acquire` gave it.
-    token: Version,
+    token: Whole,
 }
 
 /// Takes a lock, waiting for it if asked to.
@@ -83,7 +82,7 @@ pub(crate) struct ReleaseLock<'a> {
 pub(crate) async fn acquire(
     State(app): State<App>,
     caller: Caller,
-    Namespace(namespace): Namespace,
+    Namespace { namespace }: Namespace,
     body: JsonBody,
 ) -> Result {
     let view = caller.worker(&namespace)?;
@@ -103,11 +102,11 @@ pub(crate) async fn acquire(
         (status = 409, description = "It is not held under this token", body = schemas::Error),
     ),
 )]
-pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
+pub(crate) async fn renew(caller: Caller, Namespace { namespace }: Namespace, body: JsonBody) -> Result {
     let view = caller.worker(&namespace)?;
     let RenewLock { resource, token, ttl_seconds } = body.parse()?;
     let ttl = ttl(ttl_seconds)?.unwrap_or(USUAL_TTL);
-    Ok(shown(&resource, view.renew_lock(&resource, token, ttl).await?))
+    Ok(shown(&resource, view.renew_lock(&resource, token.0, ttl).await?))
 }
 
 /// Gives a lock back.
@@ -119,10 +118,10 @@ pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body:
         (status = 409, description = "It is not held under this token", body = schemas::Error),
     ),
 )]
-pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
+pub(crate) async fn release(caller: Caller, Namespace { namespace }: Namespace, body: JsonBody) -> Result {
     let view = caller.worker(&namespace)?;
     let ReleaseLock { resource, token } = body.parse()?;
-    view.release_lock(&resource, token).await?;
+    view.release_lock(&resource, token.0).await?;
     Ok(no_content())
 }
 

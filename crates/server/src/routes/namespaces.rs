@@ -24,6 +24,7 @@ pub(crate) struct ListQuery {
     /// Only those after this name.
     after: Option<String>,
     /// At most this many; the header `Link` then leads to the next ones.
+    #[param(minimum = 1)]
     limit: Option<usize>,
     /// The names alone, as an array.
     names_only: Option<bool>,
@@ -74,7 +75,7 @@ pub(crate) async fn list(caller: Caller, uri: Uri, Choices(query): Choices<ListQ
     get, path = "/data-store/namespaces/{namespace}", tag = "namespaces", operation_id = "get_namespace",
     params(Namespace), responses((status = 200, description = "The namespace", body = schemas::Namespace)),
 )]
-pub(crate) async fn stats(caller: Caller, Namespace(namespace): Namespace) -> Result {
+pub(crate) async fn stats(caller: Caller, Namespace { namespace }: Namespace) -> Result {
     // The first of those that start with its name, if it is there at all.
     let range = Range { prefix: &namespace, after: None };
     let page = caller.reader(&namespace)?.namespaces_page(range, PageSize { rows: 1, bytes: usize::MAX }).await?;
@@ -87,7 +88,7 @@ pub(crate) async fn stats(caller: Caller, Namespace(namespace): Namespace) -> Re
     delete, path = "/data-store/namespaces/{namespace}", tag = "namespaces", operation_id = "clear_namespace",
     params(Namespace), responses((status = 200, description = "How many there were", body = Cleared)),
 )]
-pub(crate) async fn clear(caller: Caller, Namespace(namespace): Namespace) -> Result {
+pub(crate) async fn clear(caller: Caller, Namespace { namespace }: Namespace) -> Result {
     let deleted = caller.writer(&namespace)?.clear().await?;
     let body = Object::with_capacity(64).text("namespace", &*namespace).number("deletedCount", deleted);
     Ok(json(body.into_text()))
@@ -100,7 +101,7 @@ pub(crate) async fn clear(caller: Caller, Namespace(namespace): Namespace) -> Re
 )]
 pub(crate) async fn count(
     caller: Caller,
-    Namespace(namespace): Namespace,
+    Namespace { namespace }: Namespace,
     Choices(query): Choices<CountQuery>,
 ) -> Result<Response> {
     let count = caller.reader(&namespace)?.count(query.prefix.as_deref().unwrap_or_default()).await?;

@@ -14,7 +14,7 @@ use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::place::Shown;
-use crate::schemas;
+use crate::schemas::{self, Key, NamespaceName};
 
 /// Which records, and how much of each.
 #[derive(Deserialize, ToSchema)]
@@ -34,10 +34,10 @@ pub(crate) struct ReadRecords<'a> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Keys<'a> {
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 512)]
+    #[schema(value_type = NamespaceName)]
     namespace: Cow<'a, str>,
     #[serde(borrow)]
-    #[schema(value_type = Vec<String>)]
+    #[schema(value_type = Vec<Key>)]
     keys: Vec<Cow<'a, str>>,
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct ListQuery {
     /// Only keys after this one.
     after: Option<String>,
     /// At most this many; the header `Link` then leads to the next ones.
+    #[param(minimum = 1)]
     limit: Option<usize>,
     /// Fewer where keys and values have more bytes than this together; `Link` as for `limit`.
     max_bytes: Option<usize>,
@@ -85,7 +86,7 @@ pub(crate) struct PutRecord<'a> {
 )]
 pub(crate) async fn list(
     caller: Caller,
-    Namespace(namespace): Namespace,
+    Namespace { namespace }: Namespace,
     uri: Uri,
     Choices(query): Choices<ListQuery>,
 ) -> Result {

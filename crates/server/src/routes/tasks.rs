@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use agent_data_store::model::Version;
 use agent_data_store::wire::{self, Object};
 use agent_data_store::{Claim, ClaimOptions, TaskSummary};
 use axum::extract::State;
@@ -13,11 +12,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{json, no_content};
 use crate::app::App;
-use crate::body::{JsonBody, checked};
+use crate::body::{JsonBody, Whole, checked};
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::place::{Choices, Namespace};
-use crate::schemas;
+use crate::schemas::{self, Key};
 use crate::waiting::{bounded, unless_stopped};
 use crate::write::{pause, ttl};
 
@@ -46,7 +45,7 @@ pub(crate) struct ClaimTask<'a> {
     #[schema(value_type = Option<f64>, minimum = 0)]
     wait_seconds: Option<&'a RawValue>,
     /// After this many attempts without an end a task is set aside as failed; never where nothing is said.
-    max_attempts: Option<u64>,
+    max_attempts: Option<Whole>,
 }
 
 /// Which task, and what came of it.
@@ -54,10 +53,10 @@ pub(crate) struct ClaimTask<'a> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct CompleteTask<'a> {
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// As `claim` gave it.
-    token: Version,
+    token: Whole,
     /// Any JSON.
     #[serde(borrow)]
     #[schema(value_type = Option<Value>)]
@@ -69,10 +68,10 @@ pub(crate) struct CompleteTask<'a> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct FailTask<'a> {
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// As `claim` gave it.
-    token: Version,
+    token: Whole,
     /// Why it failed.
     #[serde(borrow)]
     error: Cow<'a, str>,
@@ -87,10 +86,10 @@ pub(crate) struct FailTask<'a> {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RenewTask<'a> {
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// As `claim` gave it.
-    token: Version,
+    token: Whole,
     /// How long the task is kept from others unless renewed.
     #[serde(borrow)]
     #[schema(value_type = f64, required, minimum = 0.000001)]
@@ -102,10 +101,10 @@ pub(crate) struct RenewTask<'a> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReleaseTask<'a> {
     #[serde(borrow)]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(value_type = Key)]
     key: Cow<'a, str>,
     /// As `claim` gave it.
-    token: Version,
+    token: Whole,
 }
 
 /// Sums up tasks.
@@ -115,7 +114,7 @@ pub(crate) struct ReleaseTask<'a> {
 )]
 pub(crate) async fn summary(
     caller: Caller,
-    Namespace(namespace): Namespace,
+    Namespace { namespace }: Namespace,
     Choices(query): Choices<TasksQuery>,
 ) -> Result {
     let summary = caller.reader(&namespace)?.tasks(query.prefix.as_deref().unwrap_or_default()).await?;
@@ -134,14 +133,14 @@ pub(crate) async fn summary(
 pub(crate) async fn claim(
     State(app): State<App>,
     caller: Caller,
-    Namespace(namespace): Namespace,
+    Namespace { namespace }: Namespace,
     body: JsonBody,
 ) -> Result {
     let view = caller.worker(&namespace)?;
     let ClaimTask { prefix, ttl_seconds, wait_seconds, max_attempts } = body.parse()?;
     let ttl = ttl(ttl_seconds)?.ok_or_else(no_ttl)?;
     let wait = bounded(&app, pause("waitSeconds", wait_seconds)?);
-    let options = ClaimOptions { ttl, wait, max_attempts };
+    let options = ClaimOptions { ttl, wait, max_attempts: max_attempts.map(|most| most.0) };
     match unless_stopped(&app, view.claim(&prefix, options)).await? {
         Some(claim) => Ok(shown(&claim)),
         None => Ok(no_content()),
@@ -157,11 +156,11 @@ pub(crate) async fn claim(
         (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
     ),
 )]
-pub(crate) async fn complete(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
+pub(crate) async fn complete(caller: Caller, Namespace { namespace }: Namespace, body: JsonBody) -> Result {
     let view = caller.worker(&namespace)?;
     let CompleteTask { key, token, result } = body.parse()?;
     let result = result.map(|result| checked(result, view.limits())).transpose()?;
-    view.claimed(&key, token).await?.complete(result).await?;
+    view.claimed(&key, token.0).await?.complete(result).await?;
     Ok(no_content())
 }
 
@@ -174,11 +173,11 @@ pub(crate) async fn complete(caller: Caller, Namespace(namespace): Namespace, bo
         (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
     ),
 )]
-pub(crate) async fn fail(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
+pub(crate) async fn fail(caller: Caller, Namespace { namespace }: Namespace, body: JsonBody) -> Result {
     let view = caller.worker(&namespace)?;
     let FailTask { key, token, error, retry_in_seconds } = body.parse()?;
     let retry_in = pause("retryInSeconds", retry_in_seconds)?;
-    view.claimed(&key, token).await?.fail(&error, retry_in).await?;
+    view.claimed(&key, token.0).await?.fail(&error, retry_in).await?;
     Ok(no_content())
 }
 
@@ -191,10 +190,10 @@ pub(crate) async fn fail(caller: Caller, Namespace(namespace): Namespace, body: 
         (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
     ),
 )]
-pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
+pub(crate) async fn release(caller: Caller, Namespace { namespace }: Namespace, body: JsonBody) -> Result {
     let view = caller.worker(&namespace)?;
     let ReleaseTask { key, token } = body.parse()?;
-    view.claimed(&key, token).await?.release().await?;
+    view.claimed(&key, token.0).await?.release().await?;
     Ok(no_content())
 }
 
@@ -207,10 +206,10 @@ pub(crate) async fn release(caller: Caller, Namespace(namespace): Namespace, bod
         (status = 409, description = "The task is no longer claimed under this token", body = schemas::Error),
     ),
 )]
-pub(crate) async fn renew(caller: Caller, Namespace(namespace): Namespace, body: JsonBody) -> Result {
+pub(crate) async fn renew(caller: Caller, Namespace { namespace }: Namespace, body: JsonBody) -> Result {
     let view = caller.worker(&namespace)?;
     let RenewTask { key, token, ttl_seconds } = body.parse()?;
-    let mut claim = view.claimed(&key, token).await?;
+    let mut claim = view.claimed(&key, token.0).await?;
     claim.renew(ttl(ttl_seconds)?.ok_or_else(no_ttl)?).await?;
     Ok(shown(&claim))
 }

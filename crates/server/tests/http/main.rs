@@ -4,6 +4,7 @@
 
 mod changes;
 mod existing_face;
+mod failing;
 mod hostile;
 mod names;
 mod openapi;

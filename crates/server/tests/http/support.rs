@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use agent_data_store::engine::Engine;
 use agent_data_store::model::Record;
 use agent_data_store::{Identity, Options, Store, block_on, sqlite_url};
 use agent_data_store_server::{Running, Server, ServerOptions};
@@ -96,10 +98,20 @@ impl TestServer {
         [None, Some(folder)].map(|folder| Self::start(folder, options.clone(), ServerOptions::default()))
     }
 
+    /// A server over memory with a layer around the engine.
+    pub(crate) fn layered(layer: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>) -> Self {
+        let store = block_on(Store::open("memory:", Options::default())).expect("the store opens");
+        Self::over(None, store.layered(layer).expect("a layer"), ServerOptions::default())
+    }
+
     fn start(folder: Option<TempDir>, options: Options, server: ServerOptions) -> Self {
+        let store = block_on(Store::open(&url(folder.as_ref()), options)).expect("the store opens");
+        Self::over(folder, store, server)
+    }
+
+    fn over(folder: Option<TempDir>, store: Store, server: ServerOptions) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let store = runtime.block_on(Store::open(&url(folder.as_ref()), options)).expect("the store opens");
         let running = runtime.block_on(Server::bind(&store, server)).expect("the server listens");
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { address: running.local_addr(), runtime, running: RefCell::new(Some(running)), client, store, folder }
@@ -124,6 +136,15 @@ impl TestServer {
         let headers = [("content-type", "application/json")];
         let request = self.client.request(self.request("POST", path, &headers, body.to_owned()));
         Pending { server: &self.runtime, answer: self.runtime.spawn(answer(request)) }
+    }
+
+    /// Whether an answer ends before its end, be it in the body or before.
+    pub(crate) fn breaks_off(&self, path: &str) -> bool {
+        self.runtime.block_on(async {
+            let Ok(response) = self.client.request(self.request("GET", path, &[], "")).await else { return true };
+            assert_eq!(response.status(), 200);
+            response.into_body().collect().await.is_err()
+        })
     }
 
     /// Follows a stream of events.
