@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from helpers import Server
 
 from agent_data_store import DataStore, connect
-from helpers import Server
 
 Connect = Callable[..., DataStore]
 WaitUntil = Callable[[Callable[[], bool]], None]

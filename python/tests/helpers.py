@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -58,6 +59,27 @@ def process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             yield started
         finally:
             started.kill()
+
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """Runs `work` in a forked child and returns its result."""
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def main() -> None:
+        try:
+            sender.send((True, work()))
+        except BaseException as error:
+            sender.send((False, repr(error)))
+
+    child = context.Process(target=main)
+    child.start()
+    sender.close()
+    assert receiver.poll(60), "the child hangs"
+    succeeded, result = receiver.recv()
+    child.join(60)
+    assert succeeded, result
+    return result
 
 
 class Server:

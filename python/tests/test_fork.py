@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from helpers import in_child
 
 from agent_data_store import DataStore, connect
 
@@ -22,27 +23,6 @@ pytestmark = [
     # Forking with threads is what is tested here; Python warns of it from 3.12 on.
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning"),
 ]
-
-
-def in_child(work: Callable[[], Any]) -> Any:
-    """Runs `work` in a forked child and returns its result."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-
-    def main() -> None:
-        try:
-            sender.send((True, work()))
-        except BaseException as error:
-            sender.send((False, repr(error)))
-
-    child = context.Process(target=main)
-    child.start()
-    sender.close()
-    assert receiver.poll(60), "the child hangs"
-    succeeded, result = receiver.recv()
-    child.join(60)
-    assert succeeded, result
-    return result
 
 
 @contextmanager

@@ -11,21 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers import Server, in_child
 
 from agent_data_store import ConflictError, DataStore, InvalidArgumentError, UnavailableError, connect, run_agent
-from helpers import Server
-from test_fork import in_child
-
-needs_fork = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
-    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning"),
-]
-
-
-def marked(test: object) -> object:
-    for mark in needs_fork:
-        test = mark(test)
-    return test
 
 
 @pytest.fixture
@@ -107,7 +95,8 @@ def test_the_program_and_agents_take_the_url_of_a_server(server: Server, tmp_pat
     assert refused.returncode == 2
 
 
-@marked
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning")
 def test_parent_and_child_share_no_connection(remote: DataStore) -> None:
     remote.set("n", 0)
     waiting = threading.Thread(target=lambda: remote.wait_for("end", timeout=60))
