@@ -4,8 +4,10 @@ PYTHON_SOURCES := python examples docs bench
 VENV := .venv/bin
 # The extension module can only be loaded by Python; its tests are Python's.
 RUST_TESTS := --workspace --exclude agent-data-store-python
+# How many reads `make torture` makes at least.
+READS := 100000000
 
-.PHONY: build demo test bench fmt check test-rust test-python clean
+.PHONY: build demo test bench torture fmt check test-rust test-python clean
 
 build: ## Builds the Python package and the `ads` program into .venv
 	@scripts/prepare python/requirements-build.txt
@@ -34,6 +36,9 @@ test-python: build ## The package, its types and stubs, the examples, every bloc
 
 bench: ## Our engines against the peers; options in BENCH, for instance BENCH=--quick
 	@bench/run $(BENCH)
+
+torture: ## The stress test of the cache for as long as it takes: READS=1000000000 for ten times as long
+	ADS_TORTURE_READS=$(READS) cargo test --quiet --release --package agent-data-store --lib --locked stress
 
 fmt: ## Formats everything
 	cargo fmt --all

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,36 +19,13 @@ from typing import Any
 import chart
 import report
 from contenders import CONTENDERS
+from processes import Worker
 from rows import ROWS, busy_disk, judge
 from scenario import Plan, Scenario
 from scenarios import SCENARIOS
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-
-
-class Worker:
-    """A contender's process, told what to do line by line."""
-
-    def __init__(self, contender: str, scenario: str, folder: Path, plan: Plan) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.contender = contender
-        command = [sys.executable, str(HERE / "worker.py"), contender, scenario, str(folder), json.dumps(asdict(plan))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
-
-    def ask(self, command: str) -> dict[str, Any]:
-        assert self.process.stdin and self.process.stdout
-        # A process that has ended left an answer that says why.
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(command + "\n")
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"error": f"its process ended with {self.process.wait()}"}
-
-    def close(self) -> None:
-        assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.wait()
 
 
 def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, versions: dict[str, str]) -> tuple[
@@ -88,12 +64,12 @@ def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, ver
             about["prepared"][name] = answer["value"]
             if scenario.fresh:
                 worker.close()
-        if syncs and "error" in syncs.ask("prepare"):
+        if syncs and not about_disk(syncs.ask("prepare")):
             syncs.close()
             syncs = None
         for turn in range(scenario.rounds()):
             if syncs:
-                about["disk"].append(syncs.ask("set")["value"])
+                about["disk"] += about_disk(syncs.ask("set"))
             names = list(workers)
             shift = turn % max(1, len(names))
             for name in names[shift:] + names[:shift]:
@@ -118,6 +94,14 @@ def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, ver
             worker.close()
         shutil.rmtree(folder, ignore_errors=True)
     return costs, about
+
+
+def about_disk(answer: dict[str, Any]) -> list[Any]:
+    """What the disk's own process has measured: nothing where it cannot run, and the rest goes on without."""
+    if "value" in answer:
+        return [answer["value"]]
+    print(f"  the disk's own speed is not known: {answer.get('skipped') or answer.get('error')}", file=sys.stderr)
+    return []
 
 
 def settle(folder: Path) -> None:

@@ -1,4 +1,5 @@
-"""Resident memory of this process, as Linux counts it; elsewhere only the peak since its start is known."""
+"""Resident memory of a process, as Linux counts it; elsewhere only the peak of this one since its start is
+known."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from pathlib import Path
 _STATUS = Path("/proc/self/status")
 
 
-def _status(field: str) -> int:
-    for line in _STATUS.read_text().splitlines():
+def _status(field: str, path: Path = _STATUS) -> int:
+    for line in path.read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     raise KeyError(field)
@@ -23,6 +24,14 @@ def _peak_since_start() -> int:
 
 def resident_bytes() -> int:
     return _status("VmRSS") if _STATUS.exists() else _peak_since_start()
+
+
+def resident_bytes_of(pid: int) -> int:
+    """Raises NotImplementedError where the system has no such file."""
+    try:
+        return _status("VmRSS", Path(f"/proc/{pid}/status"))
+    except FileNotFoundError:
+        raise NotImplementedError from None
 
 
 def reset_peak() -> None:

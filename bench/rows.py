@@ -11,8 +11,7 @@ Results = dict[str, dict[str, dict[str, list[float]]]]
 
 FLOORS = ("raw-sqlite", "fdatasync", "fdatasync-append", "jiter", "interpreter")
 # Shown, but never held against a store that makes its writes durable.
-UNSYNCED = ("ours-relaxed", "diskcache-default")
-OURS = ("ours", "ours-uncached", "ours-relaxed")
+UNSYNCED = ("ours-relaxed", "ours-unchecked", "diskcache-default")
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ class Row:
 
 
 RAW = Against(("raw-sqlite",))
+UNCACHED = Against(("ours-uncached",))
+RUST_UNCACHED = Against(("ours-rust-uncached",))
+LMDB = Against(("lmdb",))
 RAW_AND_PARSE = Against(("raw-sqlite", "jiter"))
 BUT_LMDB = EveryPeer(but=("lmdb",))
 
@@ -51,23 +53,48 @@ ROWS = (
     Row("get_200", "get", RAW_AND_PARSE, at_most=1.5),
     Row("get_200", "get", RAW_AND_PARSE, at_most=1.5, contender="ours-uncached", note="cache off"),
     Row("get_200", "get", BUT_LMDB, at_most=1.0),
+    Row("get_200", "get", LMDB, at_most=0.9),
     Row("get_4k", "get", RAW_AND_PARSE, at_most=1.5),
     Row("get_4k", "get", RAW_AND_PARSE, at_most=1.5, contender="ours-uncached", note="cache off"),
     Row("get_4k", "get", BUT_LMDB, at_most=1.0),
+    Row("get_4k", "get", LMDB, at_most=0.9),
     Row("miss", "get", RAW, at_most=1.5),
     Row("miss", "get", RAW, at_most=1.5, contender="ours-uncached", note="cache off"),
     Row("miss", "get", BUT_LMDB, at_most=1.0),
+    Row("miss", "get", UNCACHED, at_most=1.1),
+    Row("cold", "get", UNCACHED, at_most=1.1, contender="ours-full"),
+    Row("cold", "get", RUST_UNCACHED, at_most=1.1, contender="ours-rust-full", note="from Rust"),
+    Row("hit", "get", at_most=100e-9, contender="ours-rust"),
+    Row("hit", "cache", at_most=100e-9, contender="ours-rust"),
+    Row("mixed", "get", RUST_UNCACHED, at_most=0.2, contender="ours-rust", note="the gets alone"),
+    Row("threads", "two", Against(("ours-rust",), "one"), at_least=1.5, contender="ours-rust"),
+    Row("threads", "two_on_the_same", Against(("ours-rust",), "one"), contender="ours-rust", note="shown, no target"),
+    *(
+        Row("cache_memory", size, Against(("ours-rust-uncached",), difference=True), at_most=64 * 2**20,
+            contender="ours-rust")
+        for size in ("small", "large")
+    ),
     Row("set_200", "set", RAW, at_most=1.15),
     Row("set_200", "set", RAW, at_most=1.15, contender="ours-uncached", note="cache off"),
     Row("set_200", "set", Against(("fdatasync",)), at_most=1.3, note="only on a quiet disk"),
     Row("set_4k", "set", RAW, at_most=1.15),
+    *(
+        Row("credentials", size, Against(("ours-unchecked",)), contender="ours-relaxed", note="shown, no target")
+        for size in ("set_200", "set_4k")
+    ),
     Row("writers", "together", Against(("ours",), "one"), at_least=6),
     Row("set_many", "set_many", BUT_LMDB, at_most=1.0),
     Row("get_many", "get_many", EveryPeer(), at_most=1.0),
-    Row("get_all", "get_all", EveryPeer(), at_most=1.0),
+    Row("get_all", "get_all", EveryPeer(), at_most=0.5),
     Row("list_keys", "list_keys", at_most=40e-6),
     Row("list_namespaces", "list_namespaces", at_most=1e-3),
     Row("clear", "clear", Against(("ours",), "set"), at_most=2),
+    Row("increment", "increment", Against(("ours",), "set"), at_most=1.2),
+    Row("counters", "together", RAW, at_least=0.8),
+    Row("counters", "slower", Against(("ours",), "together"), at_least=1 / 3),
+    Row("lock", "lock", Against(("ours",), "set"), at_most=2.5),
+    Row("claim", "many", Against(("ours",), "few"), at_most=3),
+    Row("get_or_compute", "get_or_compute", Against(("ours",), "get"), at_most=1.2),
     *(
         Row("growth", f"{call}_large", Against(("ours",), f"{call}_small"), at_most=2.5)
         for call in ("hot_get", "get", "hot_set", "set", "hot_list_keys", "list_keys")
@@ -123,8 +150,12 @@ def judge(results: Results, row: Row) -> Verdict:
     if row.against is None:
         _spread(verdict, ours)
     elif isinstance(row.against, EveryPeer):
-        out = (*FLOORS, *UNSYNCED, *OURS, *row.against.but)
-        peers = {name: _ratios(ours, theirs) for name, theirs in costs.items() if name not in out and theirs}
+        out = (*FLOORS, *UNSYNCED, *row.against.but)
+        peers = {
+            name: _ratios(ours, theirs)
+            for name, theirs in costs.items()
+            if name not in out and not name.startswith("ours") and theirs
+        }
         if not peers:
             verdict.missing = "no peer ran"
             return verdict
@@ -136,7 +167,8 @@ def judge(results: Results, row: Row) -> Verdict:
         parts = [of.get(name) for name in row.against.contenders]
         verdict.base_name = " + ".join(row.against.contenders)
         if row.against.measure:
-            verdict.base_name = f"{row.against.measure} of {verdict.base_name}".replace("of ours", "").strip()
+            of_itself = row.against.contenders == (row.contender,)
+            verdict.base_name = row.against.measure if of_itself else f"{row.against.measure} of {verdict.base_name}"
         if not all(parts):
             verdict.missing = f"needs {verdict.base_name}"
             return verdict

@@ -27,6 +27,11 @@ class Plan:
     many: int = 1_000
     all: int = 10_000
     listed_among: int = 100_000
+    cold: int = 5_000
+    cached_small: int = 400_000
+    cached_large: int = 40_000
+    tasks_few: int = 1_000
+    tasks_many: int = 100_000
     namespaces: int = 1_000
     per_namespace: int = 1_000
     growth_small: int = 10_000
@@ -36,7 +41,8 @@ class Plan:
     def quick(self) -> Plan:
         return Plan(
             rounds=3, few_rounds=2, slice_seconds=0.02, writing_seconds=0.03, threads_seconds=0.15, namespaces=100,
-            per_namespace=100, listed_among=20_000, all=2_000,
+            per_namespace=100, listed_among=20_000, all=2_000, cached_small=200_000, cached_large=20_000,
+            tasks_many=10_000,
             growth_large=min(self.growth_large, 100_000), growth_seconds=20,
         )  # fmt: skip
 
@@ -48,6 +54,14 @@ class WrongResult(Exception):
 def expect(found: Any, wanted: Any, what: str) -> None:
     if found != wanted:
         raise WrongResult(f"{what}: expected {str(wanted)[:80]}, found {str(found)[:80]}")
+
+
+def overwriting(start: int, count: int, records: int, values: list[Any]) -> list[tuple[Any, ...]]:
+    """`count` calls of `set` from the `start`th on, in turn on so many records. Never with the value that is already
+    there: SQLite leaves a page alone that would not change, and syncs nothing."""
+    return [
+        (data.key(i % records), values[(i // records + i + 1) % len(values)]) for i in range(start, start + count)
+    ]
 
 
 def size(result: Any) -> int:
@@ -83,6 +97,9 @@ class Scenario:
     def measure(self, name: str, peer: Peer) -> float:
         """One of `measures`, once."""
         return getattr(self, name)(peer)
+
+    def close(self) -> None:
+        """Ends what `prepare` has started."""
 
 
 class Repeated(Scenario):

@@ -50,6 +50,7 @@ def main() -> None:
                 traceback.print_exc()
                 answer(error=f"{type(error).__name__}: {error}")
     finally:
+        scenario.close()
         peer.close()
 
 

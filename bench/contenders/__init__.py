@@ -5,13 +5,22 @@ from __future__ import annotations
 
 from contenders.base import Peer, Unavailable
 from contenders.floors import Fdatasync, FdatasyncAppend, Interpreter, Jiter, RawSqlite
-from contenders.ours import Ours, OursRelaxed, OursUncached
+from contenders.ours import (
+    Ours,
+    OursFull,
+    OursRelaxed,
+    OursRust,
+    OursRustFull,
+    OursRustUncached,
+    OursUncached,
+    OursUnchecked,
+)
 from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, StandardLibrary
 
 CONTENDERS: dict[str, type[Peer]] = {
     contender.name: contender
     for contender in (
-        Ours, OursUncached, OursRelaxed, RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
+        Ours, OursUncached, OursFull, OursRelaxed, OursUnchecked, OursRust, OursRustUncached, OursRustFull, RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
         StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis,
     )
 }  # fmt: skip

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import data
-from contenders.base import Peer, Unavailable
-
-PROGRAM = Path(__file__).resolve().parents[2] / "target" / "bench-floors" / "release" / "floors"
-
+from contenders.base import Peer
+from contenders.program import TARGET, Program
 
 class Interpreter(Peer):
     """Python with the bench's own modules and no store: what memory is counted from."""
@@ -60,49 +55,20 @@ class Jiter(Peer):
         return {"jiter": self.jiter.__version__}
 
 
-class RawSqlite(Peer):
+class RawSqlite(Program):
     """SQLite through its C API from a native program that times itself: no Python, no JSON."""
 
     name = "raw-sqlite"
     title = "raw SQLite, C API"
     synced = True
     note = "same schema, pragmas and SQLite build as ours; statements held; checkpoints untimed"
-    verbs: tuple[str, ...] = ("get", "set", "set_many", "get_many", "get_all", "list_keys", "list_namespaces", "clear")
+    path = TARGET / "bench-floors" / "release" / "floors"
+    verbs: tuple[str, ...] = (
+        "get", "set", "set_many", "get_many", "get_all", "list_keys", "list_namespaces", "clear", "increment",
+    )  # fmt: skip
 
-    def open(self) -> None:
-        if not PROGRAM.exists():
-            raise Unavailable("the floors program is not built")
-        self.program = subprocess.Popen(
-            [PROGRAM, self.folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
-
-    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
-        assert self.program.stdin and self.program.stdout
-        request = {"verb": verb, "namespace": self.space, **arguments}
-        self.program.stdin.write(data.encode(request) + "\n")
-        self.program.stdin.flush()
-        line = self.program.stdout.readline()
-        answer = json.loads(line) if line else {"error": "the floors program ended"}
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer
-
-    def fill(self, start: int, count: int, values: list[Any], chunk: int = 1000) -> None:
-        self.ask("fill", start=start, count=count, texts=[data.encode(value) for value in values])
-
-    def time(self, verb: str, calls: list[tuple[Any, ...]]) -> float:
-        if verb == "set":
-            calls = [(key, data.encode(value)) for key, value in calls]
-        elif verb == "set_many":
-            calls = [([[key, data.encode(value)] for key, value in items.items()],) for (items,) in calls]
-        answer = self.ask(verb, calls=calls)
-        self.last = answer["found"]
-        return answer["seconds"]
-
-    def close(self) -> None:
-        assert self.program.stdin
-        self.program.stdin.close()
-        self.program.wait()
+    def count(self, key: str, start: float, end: float) -> int:
+        return self.ask("count", key=key, start=start, end=end)["found"]
 
     def versions(self) -> dict[str, str]:
         return {"SQLite (floor)": self.ask("version")["version"]}

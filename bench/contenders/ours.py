@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from typing import Any
+
 from contenders.base import Peer, Unavailable
+from contenders.program import TARGET, Program
 
 
 class Ours(Peer):
@@ -14,7 +17,10 @@ class Ours(Peer):
     query = ""
 
     # Bound to the store's own methods, so that no wrapper is timed.
-    verbs = ("get", "set", "set_many", "get_many", "get_all", "list_keys", "list_namespaces", "items", "clear")
+    verbs = (
+        "get", "set", "set_many", "get_many", "get_all", "list_keys", "list_namespaces", "items", "clear",
+        "increment", "get_or_compute", "lock", "claim",
+    )  # fmt: skip
 
     def open(self) -> None:
         try:
@@ -50,3 +56,68 @@ class OursUncached(Ours):
     title = "Agent Data Store, no cache"
     query = "?cache_bytes=0"
     note = "cache_bytes=0: every read is one of SQLite's"
+
+
+class OursUnchecked(OursRelaxed):
+    name = "ours-unchecked"
+    title = "Agent Data Store, relaxed, secrets=allow"
+    query = "?durability=relaxed&secrets=allow"
+    note = "secrets=allow: nobody looks for likely credentials in what is written"
+
+
+class OursFull(Ours):
+    """With a cache that the records of `Cold` do not fit into, and those of others neither: every read is a miss."""
+
+    name = "ours-full"
+    title = "Agent Data Store, cache full"
+    query = f"?cache_bytes={512 << 10}"
+    note = "cache_bytes=524288: every read of the row is one of SQLite's, and takes the place of another"
+
+
+class OursRust(Program):
+    name = "ours-rust"
+    title = "Agent Data Store, from Rust"
+    synced = False
+    note = "the crate without Python, durability=relaxed"
+    path = TARGET / "release" / "bench-native"
+    verbs = ("get", "set")
+    cache_bytes = 64 << 20
+
+    def arguments(self) -> list[str]:
+        return [str(self.cache_bytes)]
+
+    def mixed(self, calls: list[tuple[Any, ...]]) -> tuple[float, float]:
+        """Seconds that reads and writes took, of calls with a key alone and calls with a value's text."""
+        answer = self.ask("mixed", calls=calls)
+        return answer["reading"], answer["seconds"] - answer["reading"]
+
+    def read_in(self, way: str, keys: list[str]) -> float:
+        """Seconds that reading these keys takes, by an administrator or from the cache alone."""
+        return self.ask("get", calls=[(key,) for key in keys], way=way)["seconds"]
+
+    def read_on(self, keys: list[list[str]], seconds: float) -> float:
+        """Reads a second that threads make together, each of its own keys."""
+        return self.ask("read_on", keys=keys, during=seconds)["per_second"]
+
+    def read_once(self, start: int, count: int) -> None:
+        """Reads so many records, each once."""
+        self.ask("read_once", start=start, count=count)
+
+    def hits(self) -> int:
+        return self.ask("cache")["hits"]
+
+    def versions(self) -> dict[str, str]:
+        return {"agent-data-store (Rust)": self.ask("version")["version"]}
+
+
+class OursRustUncached(OursRust):
+    name = "ours-rust-uncached"
+    title = "Agent Data Store, from Rust, no cache"
+    cache_bytes = 0
+
+
+class OursRustFull(OursRust):
+    name = "ours-rust-full"
+    title = "Agent Data Store, from Rust, cache full"
+    note = OursFull.note
+    cache_bytes = 512 << 10

@@ -95,6 +95,15 @@ class StandardLibrary(Peer):
         with self.lock:
             return self.run("DELETE FROM records WHERE namespace=?", (self.space,)).rowcount
 
+    INCREMENT = (
+        "INSERT INTO records VALUES (?,?,1) ON CONFLICT (namespace, key) DO UPDATE SET value = value + 1"
+        " RETURNING value"
+    )
+
+    def increment(self, key: str) -> int:
+        with self.lock:
+            return int(self.run(self.INCREMENT, (self.space, key)).fetchall()[0][0])
+
     def close(self) -> None:
         self.connection.close()
 
@@ -105,7 +114,7 @@ class DiskCache(Peer):
     synced = True
     synchronous = 2
     note = "sqlite_synchronous=2 (FULL) in place of its default 1; eviction off; its own pickles, not JSON"
-    verbs = ("get", "set", "clear")
+    verbs = ("get", "set", "clear", "increment")
 
     def open(self) -> None:
         import diskcache
@@ -127,6 +136,7 @@ class DiskCache(Peer):
         self.get = cache.get
         self.set = cache.set
         self.clear = cache.clear
+        self.increment = cache.incr
 
     def versions(self) -> dict[str, str]:
         import diskcache
@@ -284,6 +294,13 @@ class Lmdb(Peer):
                     keys.append(key.decode())
         return keys
 
+    def increment(self, key: str) -> int:
+        with self.environment.begin(self.database, write=True) as transaction:
+            text = transaction.get(key.encode())
+            number = (0 if text is None else self.loads(text)) + 1
+            transaction.put(key.encode(), self.dumps(number))
+        return number
+
     def clear(self) -> None:
         with self.environment.begin(write=True) as transaction:
             transaction.drop(self.database, delete=False)
@@ -359,6 +376,9 @@ class Redis(Peer):
     def get_all(self) -> dict[str, Any]:
         loads = self.loads
         return {key.decode(): loads(text) for key, text in self.client.hgetall(self.space).items()}
+
+    def increment(self, key: str) -> int:
+        return self.client.hincrby(self.space, key)
 
     def clear(self) -> None:
         self.client.delete(self.space)

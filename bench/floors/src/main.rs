@@ -43,6 +43,13 @@ fn answer(store: &mut store::Store, folder: &std::path::Path, request: &Value) -
             store.fill(number("start")?, number("count")?, &texts)?;
             Ok(json!({}))
         }
+        "count" => {
+            let moment = |name: &str| request[name].as_f64().ok_or("a moment is missing");
+            store.use_namespace(text(&request["namespace"])?);
+            let found = store.count(text(&request["key"])?, moment("start")?, moment("end")?)?;
+            store.checkpoint()?;
+            Ok(json!({ "found": found }))
+        }
         _ => {
             store.use_namespace(text(&request["namespace"])?);
             let calls = request["calls"].as_array().ok_or("calls are missing")?;

@@ -1,8 +1,9 @@
 //! The few calls of SQLite's C API that the floor needs, with no layer between.
 
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::path::Path;
 use std::ptr;
+use std::time::Duration;
 
 use libsqlite3_sys as ffi;
 
@@ -18,6 +19,12 @@ pub(crate) fn version() -> String {
     unsafe { CStr::from_ptr(ffi::sqlite3_libversion()) }.to_string_lossy().into_owned()
 }
 
+/// As the product waits: SQLite's own back-off, up to 100 ms, starves one of two processes.
+extern "C" fn wait_a_little(_context: *mut c_void, _tries: c_int) -> c_int {
+    std::thread::sleep(Duration::from_micros(fastrand::u64(25..75)));
+    1
+}
+
 impl Db {
     pub(crate) fn open(path: &Path) -> Result<Db, Error> {
         let path = CString::new(path.to_str().ok_or("the path is not UTF-8")?)?;
@@ -27,6 +34,8 @@ impl Db {
         let code = unsafe { ffi::sqlite3_open_v2(path.as_ptr(), &mut db, flags, ptr::null()) };
         let db = Db(db);
         db.check(code)?;
+        // SAFETY: the connection is open, and the handler needs no context.
+        db.check(unsafe { ffi::sqlite3_busy_handler(db.0, Some(wait_a_little), ptr::null_mut()) })?;
         Ok(db)
     }
 
@@ -120,6 +129,12 @@ impl Statement {
             let length = ffi::sqlite3_column_bytes(self.0, column) as usize;
             if start.is_null() { &[] } else { std::slice::from_raw_parts(start, length) }
         }
+    }
+
+    /// How many rows the last statement has changed.
+    pub(crate) fn changed(&self) -> i64 {
+        // SAFETY: the statement is valid, and so is its connection.
+        unsafe { ffi::sqlite3_changes64(ffi::sqlite3_db_handle(self.0)) }
     }
 
     #[inline]

@@ -30,6 +30,7 @@ pub(crate) struct Store {
     find: Statement,
     update: Statement,
     insert: Statement,
+    increment: Statement,
     count: Statement,
     change: Statement,
     trim: Statement,
@@ -47,7 +48,11 @@ impl Store {
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA temp_store=MEMORY;
              PRAGMA cache_size=-4096; PRAGMA foreign_keys=OFF",
         )?;
-        db.execute(SCHEMA)?;
+        let mut tables = 0;
+        db.prepare("SELECT count(*) FROM sqlite_master")?.each(|row| tables = row.number(0))?;
+        if tables == 0 {
+            db.execute(SCHEMA)?;
+        }
         Ok(Store {
             begin: db.prepare("BEGIN")?,
             begin_immediate: db.prepare("BEGIN IMMEDIATE")?,
@@ -77,6 +82,7 @@ impl Store {
                      updated_by, accessed_by, value)
                  VALUES (?1, ?6, ?2, ?3, ?3, ?3, ?4, ?4, ?4, ?5)",
             )?,
+            increment: db.prepare("UPDATE records SET value = value + 1 WHERE namespace_id = ?1 AND key = ?2")?,
             count: db.prepare(
                 "UPDATE namespaces SET records = records + ?2, bytes = bytes + ?3, updated_at = ?4 WHERE id = ?1",
             )?,
@@ -144,6 +150,11 @@ impl Store {
                     .map(|call| call[0].as_array().ok_or("pairs are missing")?.iter().map(pair).collect())
                     .collect::<Result<Vec<Vec<_>>, Error>>()?;
                 timed(lists.iter(), |pairs| self.set_many(pairs))
+            }
+            "increment" => {
+                let keys = firsts(calls)?;
+                let namespace = self.begin_counting(keys.first().ok_or("calls are missing")?)?;
+                timed(keys.iter(), |key| self.increment(namespace, key))
             }
             "clear" => timed(calls.iter(), |_| self.clear()),
             _ => Err(format!("there is no verb {verb}").into()),
@@ -232,6 +243,36 @@ impl Store {
         self.count.int(1, namespace).int(2, records).int(3, bytes).int(4, now).run()?;
         self.commit.run()?;
         Ok(pairs.len())
+    }
+
+    /// How many increments of one key this process makes between two moments, in seconds since 1970.
+    pub(crate) fn count(&mut self, key: &str, start: f64, end: f64) -> Result<usize, Error> {
+        let namespace = self.begin_counting(key)?;
+        let seconds = || now() as f64 / 1e6;
+        std::thread::sleep(Duration::from_secs_f64((start - seconds()).max(0.0)));
+        let mut done = 0;
+        while seconds() < end {
+            done += self.increment(namespace, key)?;
+        }
+        Ok(done)
+    }
+
+    /// Sees to it that there is a number, and gives the namespace's id.
+    fn begin_counting(&mut self, key: &str) -> Result<i64, Error> {
+        self.add_namespace.text(1, USER).text(2, &self.namespace).run()?;
+        if self.get(key, &mut Vec::new())? == 0 {
+            self.set_many(&[(key, "0")])?;
+        }
+        self.id()
+    }
+
+    /// Nothing but the number: no version, no time, no change for others to see.
+    fn increment(&self, namespace: i64, key: &str) -> Result<usize, Error> {
+        self.begin_immediate.run()?;
+        self.increment.int(1, namespace).text(2, key).run()?;
+        let changed = self.increment.changed();
+        self.commit.run()?;
+        if changed == 1 { Ok(1) } else { Err("there was nothing to increment".into()) }
     }
 
     fn clear(&mut self) -> Result<usize, Error> {

@@ -196,7 +196,7 @@ impl DataStore {
         // From here on a failure releases the lock again.
         let mut lease = Lease { state, renewal: None };
         if options.keep_alive {
-            lease.renewal = Some(Renewal::start(Arc::clone(&lease.state))?);
+            lease.renewal = Some(Renewal::start(&lease.state)?);
         }
         Ok(lease)
     }
@@ -358,51 +358,46 @@ impl HeldLocks {
     }
 }
 
-/// The thread that renews a lease at every third of its time.
-struct Renewal {
-    signal: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
+/// The thread that renews a lease at every third of its time. Dropping it waits for a renewal under way, but not for the
+/// thread's end, which takes longer than all else about a lock that is free.
+struct Renewal(Arc<(Mutex<bool>, Condvar)>);
 
 impl Renewal {
-    fn start(state: Arc<State>) -> Result<Self> {
+    fn start(state: &Arc<State>) -> Result<Self> {
         let signal: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let stopped = Arc::clone(&signal);
+        let pause = state.ttl / 3;
+        // The thread may live a moment longer than the lease, and the store must not live so long for it.
+        let state = Arc::downgrade(state);
         let thread = std::thread::Builder::new().name("ads-lease".into()).spawn(move || {
             let (stop, changed) = &*stopped;
             let mut guard = stop.lock().unwrap_or_else(PoisonError::into_inner);
             while !*guard {
-                let (next, _) = changed
-                    .wait_timeout_while(guard, state.ttl / 3, |stop| !*stop)
-                    .unwrap_or_else(PoisonError::into_inner);
-                guard = next;
+                (guard, _) =
+                    changed.wait_timeout_while(guard, pause, |stop| !*stop).unwrap_or_else(PoisonError::into_inner);
                 if *guard {
                     return;
                 }
-                drop(guard);
-                // A busy moment is no loss yet: it is tried again while the lease lasts.
-                if state.renew().is_err_and(|error| error.kind() == ErrorKind::LeaseLost) {
+                // With the lock held, so that whoever stops this waits. A busy moment is no loss yet: it is tried again
+                // while the lease lasts.
+                let renewed = state.upgrade().map(|state| state.renew());
+                if renewed.is_none_or(|renewed| renewed.is_err_and(|error| error.kind() == ErrorKind::LeaseLost)) {
                     return;
                 }
-                guard = stop.lock().unwrap_or_else(PoisonError::into_inner);
             }
         });
-        let thread = thread.map_err(|source| {
+        thread.map_err(|source| {
             Error::unavailable("the system refuses a thread to renew the lease: raise its limit").caused_by(source)
         })?;
-        Ok(Self { signal, thread: Some(thread) })
+        Ok(Self(signal))
     }
 }
 
 impl Drop for Renewal {
     fn drop(&mut self) {
-        let (stop, changed) = &*self.signal;
+        let (stop, changed) = &*self.0;
         *stop.lock().unwrap_or_else(PoisonError::into_inner) = true;
         changed.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // A panic there has been reported by its own thread.
-            let _ = thread.join();
-        }
     }
 }
 
