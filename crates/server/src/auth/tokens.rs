@@ -36,9 +36,6 @@ pub struct Tokens {
     parsed: Arc<RwLock<Parsed>>,
 }
 
-/// Tokens by id, each with the version of the record that it was read from.
-type Parsed = HashMap<Box<str>, (Version, Arc<Token>)>;
-
 /// What a token is to be.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
