@@ -66,7 +66,8 @@ fn the_store_is_served_until_a_signal_comes() {
         assert_eq!(serving.ask("GET", &format!("{path}?view=value"), "").1, "[1, 2]");
         let address = serving.address.clone();
         let done = serving.stop(signal);
-        assert_eq!((done.code, done.err.as_str()), (0, ""));
+        assert_eq!(done.code, 0, "{}", done.err);
+        assert!(done.err.lines().all(|line| line.contains(" INFO request ")), "{}", done.err);
         assert!(TcpStream::connect(address).is_err());
         assert_eq!(ads.json(&["record", "k"])["accessCount"], 1, "what was gathered is written");
     }

@@ -179,6 +179,7 @@ fn the_claim_is_renewed_while_the_command_runs() {
 fn a_claim_that_was_lost_stores_nothing() {
     let ads = with_tasks(1);
     let first = worker(&ads, &["--ttl", "3s"]);
+    ads.ok(&["delete", "job:1"]);
     ads.ok(&["set", "job:1", "\"somebody else's\""]);
     let message = first.message();
     assert!(message.starts_with("ads: warning: the claim on task \"job:1\" has ended"), "{message}");
