@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,52 @@ PANELS = (
     ("set_200", "set"), ("set_4k", "set"), ("writers", "together"),
     ("set_many", "set_many"), ("get_many", "get_many"), ("get_all", "get_all"),
     ("list_keys", "list_keys"), ("list_namespaces", "list_namespaces"), ("clear", "clear"),
+    ("increment", "increment"), ("counters", "together"), ("counters", "slower"),
+    ("lock", ""), ("claim", ""), ("get_or_compute", ""),
+    ("hit", "get"), ("mixed", "get"), ("threads", ""),
+    ("cold", ""), ("cache_memory", ""), ("credentials", ""),
     ("growth", ""), ("memory", "items"), ("memory", "idle"),
 )  # fmt: skip
 COLUMNS = 3
+# Panels of several measures, most of them ours alone: a bar for each, with what it shows.
+COMPARED = {
+    "lock": (("set", "ours", "set"), ("lock", "ours", "lock + unlock")),
+    "claim": (("few", "ours", "among few"), ("many", "ours", "among many, 9 in 10 done")),
+    "get_or_compute": (("get", "ours", "get"), ("get_or_compute", "ours", "get_or_compute")),
+    "hit": (
+        ("cache", "ours-rust", "the cache alone"),
+        ("uncounted", "ours-rust", "get, not counted"),
+        ("get", "ours-rust", "get"),
+        ("get", "raw-sqlite", "raw SQLite, C API"),
+        ("get", "ours-rust-uncached", "get, no cache"),
+    ),
+    "mixed": (("get", "ours-rust", "get"), ("get", "ours-rust-uncached", "get, no cache")),
+    "cold": (
+        ("get", "ours-rust-uncached", "from Rust, no cache"),
+        ("get", "ours-rust-full", "from Rust, cache full"),
+        ("get", "ours-uncached", "from Python, no cache"),
+        ("get", "ours-full", "from Python, cache full"),
+    ),
+    "threads": (
+        ("one", "ours-rust", "1 thread"),
+        ("two", "ours-rust", "2 threads, keys of their own"),
+        ("two_on_the_same", "ours-rust", "2 threads, the same keys"),
+        ("one", "ours-rust-uncached", "1 thread, no cache"),
+        ("two", "ours-rust-uncached", "2 threads, no cache"),
+    ),
+    "cache_memory": (
+        ("small", "ours-rust", "values of 200 B"),
+        ("large", "ours-rust", "values of 4 KB"),
+        ("small", "ours-rust-uncached", "200 B, no cache"),
+        ("large", "ours-rust-uncached", "4 KB, no cache"),
+    ),
+    "credentials": (
+        ("set_200", "ours-unchecked", "200 B, secrets=allow"),
+        ("set_200", "ours-relaxed", "200 B, secrets=warn"),
+        ("set_4k", "ours-unchecked", "4 KB, secrets=allow"),
+        ("set_4k", "ours-relaxed", "4 KB, secrets=warn"),
+    ),
+}
 
 
 @dataclass
@@ -40,6 +84,12 @@ def kind_of(contender: str) -> str:
 
 def bars(document: dict[str, Any], scenario: str, measure: str) -> list[Bar]:
     costs = document["results"][scenario]
+    if scenario in COMPARED:
+        return [
+            Bar(label, statistics.median(costs[of][name]), kind_of(name), name not in UNSYNCED)
+            for of, name, label in COMPARED[scenario]
+            if name in costs[of]
+        ]
     if scenario == "growth":
         records = document["scenarios"][scenario]["prepared"].get("ours", {}).get("records")
         sizes = {"small": document["plan"]["growth_small"], "large": records}
@@ -96,7 +146,8 @@ def draw(document: dict[str, Any], path: Path) -> None:
         raise SystemExit("there is nothing to draw")
     grid = [panels[i : i + COLUMNS] for i in range(0, len(panels), COLUMNS)]
     heights = [max(len(found) for _, found in line) + 2.4 for line in grid]
-    header, footer = 1.15, 1.0
+    note = footnote(document)
+    header, footer = 1.15, 0.55 + 0.16 * len(note)
     height = sum(heights) * 0.215 + header + footer
     figure = plt.figure(figsize=(15, height), facecolor="white")
     layout = figure.add_gridspec(
@@ -121,9 +172,7 @@ def draw(document: dict[str, Any], path: Path) -> None:
     figure.legend(
         handles=legend, loc="center left", bbox_to_anchor=(0.014, 1 - 0.62 / height), ncols=5, frameon=False, fontsize=9
     )
-    figure.text(
-        0.02, 0.12 / height, "\n".join(footnote(document)), fontsize=7.5, color="#555555", va="bottom", linespacing=1.5
-    )
+    figure.text(0.02, 0.12 / height, "\n".join(note), fontsize=7.5, color="#555555", va="bottom", linespacing=1.5)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without a date of its own, so that the same results give the same file.
     figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
@@ -137,6 +186,14 @@ def panel(axes: Any, document: dict[str, Any], each: tuple[str, str], found: lis
     title = about["title"]
     if scenario == "writers":
         title = f"{document['plan']['threads']} threads: {title} (more is better)"
+    elif scenario == "counters":
+        title += {"together": " (more is better)", "slower": ": the slower of them"}[measure]
+    elif scenario == "mixed":
+        title = "get, one operation in ten being a set, from Rust"
+    elif scenario == "threads":
+        title += " (more is better)"
+    elif scenario == "increment":
+        title += " of a number"
     elif scenario == "growth":
         title = "growth: one call, by number of records"
     elif scenario == "memory":
@@ -192,5 +249,6 @@ def tick_label(value: float, unit: str) -> str:
 
 def footnote(document: dict[str, Any]) -> list[str]:
     lines = report.colophon(document, busy_disk(document["scenarios"]))
+    lines = [part for line in lines for part in textwrap.wrap(line, 250)]
     lines[0] = "Medians; logarithmic scales, shorter is better unless said.  " + lines[0]
     return lines

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import datetime
 import json
+import math
 import os
 import platform
 import shutil
@@ -50,24 +51,41 @@ def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, ver
         return True
 
     def start(name: str) -> Worker:
-        return Worker(name, scenario.name, folder / name, plan)
+        return Worker(name, scenario.name, folder / f"{name}-{generation}", plan)
 
+    def begin(name: str) -> None:
+        """A process with data of its own."""
+        workers[name] = worker = start(name)
+        answer = worker.ask("prepare")
+        if failed(name, answer):
+            drop(name)
+            return
+        versions.update(answer["versions"])
+        about["prepared"][name] = answer["value"]
+        if scenario.fresh:
+            worker.close()
+
+    def drop(name: str) -> None:
+        """A contender with half its rounds is none."""
+        workers.pop(name).close()
+        for each in costs.values():
+            each.pop(name, None)
+
+    generation = 0
+    rounds_of_each = math.ceil(scenario.rounds() / scenario.processes)
     try:
         for name in contenders:
-            worker = start(name)
-            workers[name] = worker
-            answer = worker.ask("prepare")
-            if failed(name, answer):
-                workers.pop(name).close()
-                continue
-            versions.update(answer["versions"])
-            about["prepared"][name] = answer["value"]
-            if scenario.fresh:
-                worker.close()
+            begin(name)
         if syncs and not about_disk(syncs.ask("prepare")):
             syncs.close()
             syncs = None
         for turn in range(scenario.rounds()):
+            if turn // rounds_of_each > generation:
+                generation += 1
+                for name in list(workers):
+                    workers[name].close()
+                    shutil.rmtree(folder / f"{name}-{generation - 1}", ignore_errors=True)
+                    begin(name)
             if syncs:
                 about["disk"] += about_disk(syncs.ask("set"))
             names = list(workers)
@@ -79,14 +97,11 @@ def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, ver
                     if scenario.fresh:
                         worker.close()
                     if scenario.writes:
-                        settle(folder / name)
+                        settle(folder / f"{name}-{generation}")
                     if "skipped" in answer:
                         continue
                     if failed(name, answer):
-                        # A contender with half its rounds is none.
-                        workers.pop(name).close()
-                        for each in costs.values():
-                            each.pop(name, None)
+                        drop(name)
                         break
                     costs[measure].setdefault(name, []).append(answer["value"])
     finally:

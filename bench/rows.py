@@ -70,8 +70,13 @@ ROWS = (
     Row("threads", "two", Against(("ours-rust",), "one"), at_least=1.5, contender="ours-rust"),
     Row("threads", "two_on_the_same", Against(("ours-rust",), "one"), contender="ours-rust", note="shown, no target"),
     *(
-        Row("cache_memory", size, Against(("ours-rust-uncached",), difference=True), at_most=64 * 2**20,
-            contender="ours-rust")
+        Row(
+            "cache_memory",
+            size,
+            Against(("ours-rust-uncached",), difference=True),
+            at_most=64 * 2**20,
+            contender="ours-rust",
+        )
         for size in ("small", "large")
     ),
     Row("set_200", "set", RAW, at_most=1.15),

@@ -59,9 +59,7 @@ def expect(found: Any, wanted: Any, what: str) -> None:
 def overwriting(start: int, count: int, records: int, values: list[Any]) -> list[tuple[Any, ...]]:
     """`count` calls of `set` from the `start`th on, in turn on so many records. Never with the value that is already
     there: SQLite leaves a page alone that would not change, and syncs nothing."""
-    return [
-        (data.key(i % records), values[(i // records + i + 1) % len(values)]) for i in range(start, start + count)
-    ]
+    return [(data.key(i % records), values[(i // records + i + 1) % len(values)]) for i in range(start, start + count)]
 
 
 def size(result: Any) -> int:
@@ -80,6 +78,9 @@ class Scenario:
     writes = False
     # A new process for every measurement, on the data that the first one prepared.
     fresh = False
+    # How many processes a contender's rounds are spread over, each with data of its own: where memory happens to lie
+    # can make a quarter of what a process takes for short work.
+    processes = 1
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

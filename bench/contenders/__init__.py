@@ -20,7 +20,8 @@ from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis
 CONTENDERS: dict[str, type[Peer]] = {
     contender.name: contender
     for contender in (
-        Ours, OursUncached, OursFull, OursRelaxed, OursUnchecked, OursRust, OursRustUncached, OursRustFull, RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
+        Ours, OursUncached, OursFull, OursRelaxed, OursUnchecked, OursRust, OursRustUncached, OursRustFull,
+        RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
         StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis,
     )
 }  # fmt: skip

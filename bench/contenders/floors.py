@@ -9,6 +9,7 @@ import data
 from contenders.base import Peer
 from contenders.program import TARGET, Program
 
+
 class Interpreter(Peer):
     """Python with the bench's own modules and no store: what memory is counted from."""
 

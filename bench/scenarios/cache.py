@@ -153,7 +153,7 @@ class Threads(Scenario):
 
 
 class CacheMemory(Scenario):
-    """How far resident memory rises while more is read than the cache may hold: its 64 MiB, as the system counts them."""
+    """How far resident memory rises while more is read than the cache may hold, which is 64 MiB."""
 
     name = "cache_memory"
     title = "memory of a full cache"

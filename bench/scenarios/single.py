@@ -18,6 +18,7 @@ class Get(Repeated):
     verb = "get"
     contenders = READERS
     hot = 100
+    processes = 4
 
     def calls(self, count: int) -> list[tuple[Any, ...]]:
         return [(data.key(i % self.hot),) for i in range(count)]

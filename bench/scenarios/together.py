@@ -93,9 +93,6 @@ class Counters(Scenario):
         self.other: Worker | None = None
         self.rates: list[float] = []
 
-    def rounds(self) -> int:
-        return self.plan.few_rounds
-
     def supports(self, peer: type[Peer]) -> bool:
         return peer.has("increment")
 
