@@ -64,6 +64,10 @@ impl DataStore {
                     return Err(Error::invalid(message).at(self.namespace(), key).into());
                 }
                 Err(error) if error.kind() == ErrorKind::LeaseHeld => {
+                    // What was stored between the look and the position is no change after it.
+                    if let Some(value) = self.get(key).await? {
+                        return Ok(value);
+                    }
                     let ends_at = error.lease_holder().and_then(|holder| holder.expires_at);
                     let ends_at = ends_at.unwrap_or_else(|| self.now().saturating_add(COMPUTE_TTL));
                     self.wait_for_change(position, ends_at).await?;
