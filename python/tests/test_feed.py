@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import WaitUntil
-from helpers import in_processes, interrupted_while_waiting, process
-from test_fork import in_child
+from helpers import in_child, in_processes, interrupted_while_waiting, process
 
 from agent_data_store import Change, DataStore, InvalidArgumentError, connect
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Blocked, WaitUntil
-from helpers import in_processes, interrupted_while_waiting, process, together
-from test_fork import in_child
+from helpers import in_child, in_processes, interrupted_while_waiting, process, together
 
 from agent_data_store import AsyncLease, DataStore, InvalidArgumentError, LeaseHeldError, LeaseLostError, connect
 

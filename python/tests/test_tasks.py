@@ -9,8 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from helpers import in_processes, interrupted_while_waiting, process, together
-from test_fork import in_child
+from helpers import in_child, in_processes, interrupted_while_waiting, process, together
 
 from agent_data_store import Claim, DataStore, FailedTask, InvalidArgumentError, LeaseLostError, NotSerializableError
 
