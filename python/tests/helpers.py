@@ -98,6 +98,11 @@ class Server:
         assert self._process.stdout is not None
         self.url = json.loads(self._process.stdout.readline())["url"]
 
+    def make_token(self, *options: str) -> str:
+        """A token; from the first one on nobody gets in without."""
+        command = [sys.executable, "-m", "agent_data_store", "token", "create", *options, "--store", self._store_url]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     def kill(self) -> None:
         """As a crash would end it."""
         self._process.kill()

@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 from helpers import Server, in_child
 
-from agent_data_store import ConflictError, DataStore, InvalidArgumentError, UnavailableError, connect, run_agent
+from agent_data_store import (
+    ConflictError,
+    DataStore,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    UnavailableError,
+    connect,
+    run_agent,
+)
 
 
 @pytest.fixture
@@ -36,8 +44,14 @@ def test_who_names_no_user_is_the_one_whom_the_server_takes_them_for(
 def test_a_token_that_cannot_be_one_is_refused_and_shown_nowhere(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with connect(server.url, token="hunter2") as store:
-        assert "hunter2" not in repr(store)
+    token = server.make_token("--user", "alice", "--agent", "reader")
+    with connect(server.url, token=token) as store:
+        assert (store.user, store.agent) == ("alice", "reader")
+        assert token not in repr(store)
+    for user, wrong in (("alice", "hunter2"), ("bob", token)):
+        with pytest.raises(PermissionDeniedError) as refused, connect(server.url, user=user, token=wrong) as store:
+            store.get("key")
+        assert wrong not in str(refused.value) and isinstance(refused.value, PermissionError)
     for token in ("", "hunter 2", "hunter2\n"):
         with pytest.raises(InvalidArgumentError, match="token is not one") as caught:
             connect(server.url, token=token)
@@ -86,7 +100,8 @@ def test_the_program_and_agents_take_the_url_of_a_server(server: Server, tmp_pat
     agent = tmp_path / "agent.py"
     agent.write_text("def run(input_dict, tools):\n    return data_store.increment('n')\n")
     assert run_agent(agent, {}, url=server.url) == 1
-    (tmp_path / "token").write_text("ads_0123\n")
+    token = server.make_token("--user", "default", "--write")
+    (tmp_path / "token").write_text(f"{token}\n")
     ads = [sys.executable, "-m", "agent_data_store"]
     options = ["--store", server.url, "--token-file", str(tmp_path / "token")]
     assert subprocess.run([*ads, "run", str(agent), *options], capture_output=True, text=True).stdout == "2\n"
