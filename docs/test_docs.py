@@ -122,7 +122,12 @@ def run_console(block: Block) -> None:
         words = shlex.split(command, comments=True)
         if words[0] not in ("ads", ".venv/bin/ads"):
             continue
-        done = subprocess.run([ADS, *words[1:]], capture_output=True, text=True, timeout=DEADLINE_SECONDS)
+        # For commands that start others, as those of readers do who have it on their path.
+        path = os.pathsep.join((os.path.dirname(ADS), os.environ.get("PATH", os.defpath)))
+        variables = {**os.environ, "PATH": path}
+        done = subprocess.run(
+            [ADS, *words[1:]], capture_output=True, text=True, timeout=DEADLINE_SECONDS, env=variables
+        )
         assert done.returncode == 0, f"{block.place}: {command}\n{done.stderr}"
         if expected.strip():
             pattern = ".*".join(map(re.escape, expected.strip().split("...")))
