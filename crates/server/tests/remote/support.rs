@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
 
 use agent_data_store::{DataStore, Identity, Json, Limits, Options, Result, Store, Token, block_on, sqlite_url};
-use agent_data_store_server::{Running, Server, ServerOptions};
+use agent_data_store_server::{Access, NewToken, Running, Server, ServerOptions, Tokens};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -53,6 +53,14 @@ impl TestServer {
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// A token that may do everything. From the first one on nobody gets in without.
+    pub(crate) fn make_token(&self) -> String {
+        let (_, store) = self.serving.as_ref().expect("it serves");
+        let mut new = NewToken::default();
+        (new.user, new.access) = ("operator".to_owned(), Access::Admin);
+        block_on(Tokens::of(store).expect("tokens").create(new)).expect("a token").secret
     }
 
     /// The store itself, without a network.

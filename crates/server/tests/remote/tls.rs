@@ -74,7 +74,7 @@ fn a_server_whose_certificate_is_trusted_is_talked_to() {
     let (server, folder, authority) = (TestServer::start(), tempfile::tempdir().expect("a folder"), Authority::new());
     std::fs::write(folder.path().join("ca.pem"), authority.0.pem()).expect("a file");
     let terminator = Terminator::before(&server, authority.certify("localhost"));
-    let store = try_open(&terminator.url("localhost", &folder), Some("ads_hunter2")).expect("the store opens");
+    let store = try_open(&terminator.url("localhost", &folder), Some(&server.make_token())).expect("the store opens");
     set(&notes(&store), "a", "1");
     assert_eq!(get(&server.served(), "a").as_deref(), Some("1"));
 }
