@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use rustc_hash::FxBuildHasher;
 
-use crate::scan::{Delimiter, find};
+use crate::scan::{Delimiter, find, find_delimiter};
 
 /// From here on, parsing an int takes so long (100 microseconds) that other threads should run meanwhile.
 const SLOW_INT_DIGITS: usize = 10_000;
@@ -54,6 +54,13 @@ enum Open<'py> {
         dict: Bound<'py, PyDict>,
         key: Bound<'py, PyString>,
     },
+}
+
+/// A literal in which nothing is escaped.
+#[derive(Clone, Copy)]
+struct Plain<'t> {
+    text: &'t str,
+    is_ascii: bool,
 }
 
 struct Decoder<'py, 't> {
@@ -179,7 +186,7 @@ impl<'py, 't> Decoder<'py, 't> {
             return new_string(self.py, plain);
         }
         self.unescape()?;
-        new_string(self.py, &self.unescaped)
+        Ok(PyString::new(self.py, &self.unescaped))
     }
 
     fn key(&mut self) -> Decoded<Bound<'py, PyString>> {
@@ -205,10 +212,10 @@ impl<'py, 't> Decoder<'py, 't> {
     fn unexpected_key(&mut self) -> Decoded<Bound<'py, PyString>> {
         let Some(plain) = self.plain_literal()? else {
             self.unescape()?;
-            return new_string(self.py, &self.unescaped);
+            return Ok(PyString::new(self.py, &self.unescaped));
         };
         match &mut self.known_keys {
-            Some(known) if plain.len() <= KnownKeys::LONGEST_BYTES && plain.is_ascii() => {
+            Some(known) if plain.text.len() <= KnownKeys::LONGEST_BYTES && plain.is_ascii => {
                 let (slot, key) = known.get(self.py, self.last_key, plain)?;
                 self.last_key = slot;
                 Ok(key)
@@ -219,13 +226,14 @@ impl<'py, 't> Decoder<'py, 't> {
 
     /// Takes the literal at the opening quote if nothing in it is escaped; otherwise takes nothing.
     #[inline]
-    fn plain_literal(&mut self) -> Decoded<Option<&'t str>> {
+    fn plain_literal(&mut self) -> Decoded<Option<Plain<'t>>> {
         let start = self.at + 1;
-        let end = start + find::<Delimiter>(&self.text.as_bytes()[start..]);
+        let (length, is_ascii) = find_delimiter(&self.text.as_bytes()[start..]);
+        let end = start + length;
         match self.text.as_bytes().get(end) {
             Some(b'"') => {
                 self.at = end + 1;
-                Ok(Some(&self.text[start..end]))
+                Ok(Some(Plain { text: &self.text[start..end], is_ascii }))
             }
             Some(_) => Ok(None),
             None => self.malformed(),
@@ -329,9 +337,9 @@ impl<'py, 't> Decoder<'py, 't> {
 
 /// Like `PyString::new`, without its search for the widest character where there is nothing to find.
 #[inline]
-fn new_string<'py>(py: Python<'py>, text: &str) -> Decoded<Bound<'py, PyString>> {
+fn new_string<'py>(py: Python<'py>, Plain { text, is_ascii }: Plain<'_>) -> Decoded<Bound<'py, PyString>> {
     // Python keeps one shared object for each single character.
-    if text.len() < 2 || !text.is_ascii() {
+    if text.len() < 2 || !is_ascii {
         return Ok(PyString::new(py, text));
     }
     let length = ffi::Py_ssize_t::try_from(text.len()).map_err(|_| PyMemoryError::new_err(()))?;
@@ -363,6 +371,10 @@ struct KnownKeys {
 }
 
 struct KnownKey {
+    /// The text and the quote that ends it, if that fits; then `mask` covers it, else nothing.
+    start: u128,
+    mask: u128,
+    length: usize,
     hash: u64,
     key: Py<PyString>,
     /// The slot of the key that came after this one.
@@ -372,6 +384,29 @@ struct KnownKey {
 /// Never waited for: whoever finds it taken (a finalizer that runs inside another decode) does without.
 static KNOWN_KEYS: Mutex<KnownKeys> = Mutex::new(KnownKeys { slots: Vec::new() });
 
+impl KnownKey {
+    fn new(key: &Bound<'_, PyString>, text: &str, hash: u64, slot: usize) -> Self {
+        let mut start = [0; 16];
+        let mut mask = 0;
+        if text.len() < start.len() {
+            start[..text.len()].copy_from_slice(text.as_bytes());
+            start[text.len()] = b'"';
+            mask = u128::MAX >> (8 * (start.len() - 1 - text.len()));
+        }
+        let start = u128::from_le_bytes(start);
+        Self { start, mask, length: text.len(), hash, key: key.clone().unbind(), next: slot }
+    }
+
+    /// Whether `rest`, which follows an opening quote, goes on with this key.
+    #[inline(always)]
+    fn starts(&self, py: Python<'_>, rest: &[u8]) -> bool {
+        match rest.first_chunk() {
+            Some(start) if self.mask != 0 => (u128::from_le_bytes(*start) ^ self.start) & self.mask == 0,
+            _ => rest.get(self.length) == Some(&b'"') && rest[..self.length] == *ascii_text(self.key.bind(py)),
+        }
+    }
+}
+
 impl KnownKeys {
     const SLOTS: usize = 2_048;
     const LONGEST_BYTES: usize = 64;
@@ -380,18 +415,16 @@ impl KnownKeys {
     #[inline]
     fn expected<'py>(&self, py: Python<'py>, last: usize, rest: &[u8]) -> Option<(usize, Bound<'py, PyString>, usize)> {
         let slot = self.slots.get(last)?.as_ref()?.next;
-        let key = self.slots.get(slot)?.as_ref()?.key.bind(py);
-        let text = ascii_text(key);
-        let is_next = rest.get(text.len()) == Some(&b'"') && rest[..text.len()] == *text;
-        is_next.then(|| (slot, key.clone(), text.len()))
+        let known = self.slots.get(slot)?.as_ref()?;
+        known.starts(py, rest).then(|| (slot, known.key.bind(py).clone(), known.length))
     }
 
     /// The key with this text, which comes after the one in the slot `last`, and its slot.
-    fn get<'py>(&mut self, py: Python<'py>, last: usize, text: &str) -> Decoded<(usize, Bound<'py, PyString>)> {
+    fn get<'py>(&mut self, py: Python<'py>, last: usize, plain: Plain<'_>) -> Decoded<(usize, Bound<'py, PyString>)> {
         if self.slots.is_empty() {
             self.slots.resize_with(Self::SLOTS, || None);
         }
-        let hash = FxBuildHasher.hash_one(text);
+        let hash = FxBuildHasher.hash_one(plain.text);
         // The high bits are the well-mixed ones.
         let slot = (hash >> 32) as usize % Self::SLOTS;
         if let Some(last) = &mut self.slots[last] {
@@ -399,12 +432,12 @@ impl KnownKeys {
         }
         if let Some(known) = &self.slots[slot]
             && known.hash == hash
-            && *ascii_text(known.key.bind(py)) == *text.as_bytes()
+            && *ascii_text(known.key.bind(py)) == *plain.text.as_bytes()
         {
             return Ok((slot, known.key.bind(py).clone()));
         }
-        let new = new_string(py, text)?;
-        self.slots[slot] = Some(KnownKey { hash, key: new.clone().unbind(), next: slot });
+        let new = new_string(py, plain)?;
+        self.slots[slot] = Some(KnownKey::new(&new, plain.text, hash, slot));
         Ok((slot, new))
     }
 }

@@ -10,6 +10,7 @@ mod encode;
 mod errors;
 mod fork;
 mod items;
+mod known_values;
 mod records;
 mod refusal;
 mod scan;

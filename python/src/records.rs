@@ -9,10 +9,11 @@ use pyo3::types::{PyDateTime, PyDelta, PyDict, PyType, PyTzInfo};
 
 use crate::decode::decode;
 use crate::errors::undecodable;
+use crate::known_values;
 
 /// A value that was stored under `key`, as Python.
 pub(crate) fn stored_value<'py>(py: Python<'py>, key: &str, value: &Json) -> PyResult<Bound<'py, PyAny>> {
-    decode(py, value.as_str()).map_err(|error| undecodable(py, error, &format!("value of key {key:?}")))
+    known_values::object(py, value).map_err(|error| undecodable(py, error, &format!("value of key {key:?}")))
 }
 
 pub(crate) fn record<'py>(py: Python<'py>, record: &Record) -> PyResult<Bound<'py, PyAny>> {

@@ -77,6 +77,13 @@ mod sse2 {
     }
 
     #[inline(always)]
+    pub(super) fn high_bits(block: &[u8; super::BLOCK]) -> u32 {
+        let block = load(block);
+        // SAFETY: SSE2 is part of x86-64.
+        unsafe { _mm_movemask_epi8(block).cast_unsigned() }
+    }
+
+    #[inline(always)]
     pub(super) fn marks_control(block: &[u8; super::BLOCK]) -> u32 {
         let block = load(block);
         // SAFETY: SSE2 is part of x86-64.
@@ -103,6 +110,33 @@ pub(crate) fn find<S: ByteSet>(bytes: &[u8]) -> usize {
         Some(block) => first_in::<S>(block).map_or(bytes.len(), |offset| bytes.len() + offset - BLOCK),
         None => find_in_short::<S>(bytes),
     }
+}
+
+/// The index of the first quote or backslash of `bytes`, or the length; and whether everything before it is ASCII.
+#[inline]
+pub(crate) fn find_delimiter(bytes: &[u8]) -> (usize, bool) {
+    let mut at = 0;
+    let mut wide = 0;
+    while let Some(block) = bytes[at..].first_chunk() {
+        let (marks, high) = (Delimiter::marks(block), high_bits(block));
+        if marks != 0 {
+            let offset = marks.trailing_zeros();
+            return (at + offset as usize, wide | (high & ((1 << offset) - 1)) == 0);
+        }
+        wide |= high;
+        at += BLOCK;
+    }
+    let length = find_in_short::<Delimiter>(&bytes[at..]);
+    (at + length, wide == 0 && bytes[at..at + length].is_ascii())
+}
+
+/// One bit for each byte of `block` that is not ASCII, the first byte lowest.
+#[inline(always)]
+fn high_bits(block: &[u8; BLOCK]) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    return sse2::high_bits(block);
+    #[cfg(not(target_arch = "x86_64"))]
+    return block.iter().rev().fold(0, |marks, &byte| marks << 1 | u32::from(byte >> 7));
 }
 
 #[inline(always)]

@@ -47,6 +47,21 @@ impl Json {
         self.0.is_empty()
     }
 
+    /// Whether this is an object or an array.
+    pub fn is_container(&self) -> bool {
+        self.0.starts_with(['{', '['])
+    }
+
+    /// Whether somebody else holds the same text in memory, such as a cache.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
+    /// Whether both are one text in memory: if so they are equal, for as long as either lives.
+    pub fn is_same_text(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn is_object(&self) -> bool {
         self.0.starts_with('{')
     }

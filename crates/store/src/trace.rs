@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::json::Json;
 use crate::model::Outcome;
 use crate::observe::{Observer, Operation, preview};
@@ -55,23 +55,29 @@ impl<'a> Traced<'a> {
         self.watch.is_some()
     }
 
+    #[inline]
     pub(crate) fn end<T>(self, result: Result<T>, see: impl FnOnce(&T) -> Seen) -> Result<T> {
         let result = result.map_err(|error| error.during(self.verb));
-        if let Some((observer, started_at, started)) = self.watch {
-            let duration = started.elapsed();
+        if self.is_on() {
             let seen = result.as_ref().map(see).unwrap_or_default();
-            observer.observe(&Operation {
-                started_at,
-                duration,
-                verb: self.verb,
-                namespace: self.namespace,
-                key: self.key,
-                found: seen.found,
-                count: seen.count,
-                preview: seen.value.as_ref().map(|value| preview(value.as_str())),
-                error: result.as_ref().err(),
-            });
+            self.observe(seen, result.as_ref().err());
         }
         result
+    }
+
+    #[cold]
+    fn observe(self, seen: Seen, error: Option<&Error>) {
+        let Some((observer, started_at, started)) = self.watch else { return };
+        observer.observe(&Operation {
+            started_at,
+            duration: started.elapsed(),
+            verb: self.verb,
+            namespace: self.namespace,
+            key: self.key,
+            found: seen.found,
+            count: seen.count,
+            preview: seen.value.as_ref().map(|value| preview(value.as_str())),
+            error,
+        });
     }
 }

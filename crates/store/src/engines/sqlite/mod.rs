@@ -28,7 +28,7 @@ use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
 use self::failure::Failure;
 pub use self::hot_cache::CacheStats;
-use self::hot_cache::{Detached, Found, HotCache, Known, Live};
+use self::hot_cache::{Detached, Found, HotCache, Known, Live, Look};
 use self::wal_index::Anchor;
 use self::writer::{Done, Job, Rules, Writer};
 use crate::clock::Timestamp;
@@ -176,18 +176,22 @@ impl Shared {
     }
 
     fn read_value(&self, user: &str, namespace: &str, key: &str) -> Result<Option<Row>> {
-        let found = self.cache.as_ref().map(|cache| (cache, cache.find(user, namespace, key)));
-        let known = match found {
-            Some((_, Found::Hit(known))) => known,
-            Some((cache, Found::Miss(state))) => {
-                let known = self.read_with(|connection, _| read::read_value(connection, user, namespace, key))?;
-                match state {
-                    Some(state) => cache.keep(user, namespace, key, state, known.clone()),
-                    None => self.attach(cache),
+        let read = || self.read_with(|connection, _| read::read_value(connection, user, namespace, key));
+        let known = match &self.cache {
+            None => read()?,
+            Some(cache) => match cache.find(user, namespace, key) {
+                Found::Hit(known) => known,
+                Found::FirstMiss => read()?,
+                Found::Miss(None) => {
+                    self.attach(cache);
+                    read()?
                 }
-                known
-            }
-            None => self.read_with(|connection, _| read::read_value(connection, user, namespace, key))?,
+                Found::Miss(Some(state)) => {
+                    let known = read()?;
+                    cache.keep(user, namespace, key, state, known.clone());
+                    known
+                }
+            },
         };
         Ok(live_row(known, || self.rules.clock.now()))
     }
@@ -203,20 +207,24 @@ impl Shared {
             self.attach(cache);
             return self.live_rows(addresses, read(addresses)?);
         };
-        let mut known = cache.find_all(user, addresses, &state);
-        let missing: Vec<usize> = (0..known.len()).filter(|index| known[*index].is_none()).collect();
-        let wanted: Vec<Address> = missing.iter().map(|index| addresses[*index].clone()).collect();
-        let found = if wanted.is_empty() { Vec::new() } else { read(&wanted)? };
+        let looks = cache.find_all(user, addresses, &state);
+        let unknown = looks.iter().zip(addresses).filter(|(look, _)| !matches!(look, Look::Known(_)));
+        let wanted: Vec<Address> = unknown.map(|(_, address)| address.clone()).collect();
+        let mut found = if wanted.is_empty() { Vec::new() } else { read(&wanted)? }.into_iter();
         // Still the same state: both parts are of it. Else somebody has committed meanwhile, and all is read together.
         if !cache.is_in(&state) {
             return self.live_rows(addresses, read(addresses)?);
         }
-        for (index, found) in missing.into_iter().zip(found) {
-            let Address { namespace, key } = &addresses[index];
-            cache.keep(user, namespace, key, state, found.clone());
-            known[index] = Some(found);
-        }
-        self.live_rows(addresses, known.into_iter().map(Option::flatten).collect())
+        let known = looks.into_iter().zip(addresses).map(|(look, Address { namespace, key })| match look {
+            Look::Known(known) => known,
+            Look::FirstMiss => found.next().flatten(),
+            Look::Miss => {
+                let known = found.next().flatten();
+                cache.keep(user, namespace, key, state, known.clone());
+                known
+            }
+        });
+        self.live_rows(addresses, known.collect())
     }
 
     /// The rows of what is known of `addresses`, but those whose time is up.

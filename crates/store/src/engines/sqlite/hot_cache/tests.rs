@@ -40,6 +40,7 @@ impl Subject {
         match self.cache.find("user", "namespace", "key") {
             Found::Hit(known) => Ok(known.map(|live| live.version)),
             Found::Miss(state) => Err(state),
+            Found::FirstMiss => self.find(),
         }
     }
 
