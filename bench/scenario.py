@@ -27,7 +27,7 @@ class Plan:
     many: int = 1_000
     all: int = 10_000
     listed_among: int = 100_000
-    cold: int = 5_000
+    cold: int = 50_000
     cached_small: int = 400_000
     cached_large: int = 40_000
     tasks_few: int = 1_000

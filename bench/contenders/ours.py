@@ -98,9 +98,9 @@ class OursRust(Program):
         """Reads a second that threads make together, each of its own keys."""
         return self.ask("read_on", keys=keys, during=seconds)["per_second"]
 
-    def read_once(self, start: int, count: int) -> None:
-        """Reads so many records, each once."""
-        self.ask("read_once", start=start, count=count)
+    def read_twice(self, start: int, count: int) -> None:
+        """Reads so many records, each twice in a row."""
+        self.ask("read_twice", start=start, count=count)
 
     def hits(self) -> int:
         return self.ask("cache")["hits"]

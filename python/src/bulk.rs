@@ -1,10 +1,16 @@
 //! Many values at once.
 
-use agent_data_store::Json;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use agent_data_store::model::PageSize;
+use agent_data_store::{DataStore, Json, block_on};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
+use crate::data_store::run;
 use crate::records::stored_value;
 
 /// From this many bytes of text on, the collector would run while the values are built.
@@ -13,15 +19,95 @@ const PAUSE_FROM_BYTES: usize = 64 << 10;
 /// Python 3.12 starts with some hundred objects frozen; a program that freezes its own has thousands.
 const FROZEN_AT_START: usize = 1_000;
 
+/// What is made into objects while the rest is being read. Less than this is not worth a thread.
+const PIECE: PageSize = PageSize { rows: usize::MAX, bytes: 256 << 10 };
+
+type Values = Vec<(Box<str>, Json)>;
+
 /// The values under their keys, in the order of `rows`.
-pub(crate) fn dict<'py>(py: Python<'py>, rows: Vec<(Box<str>, Json)>) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn dict<'py>(py: Python<'py>, rows: Values) -> PyResult<Bound<'py, PyDict>> {
     let bytes: usize = rows.iter().map(|(_, value)| value.len()).sum();
     let _pause = (bytes >= PAUSE_FROM_BYTES).then(|| CollectorPause::new(py));
     let dict = PyDict::new(py);
-    for (key, value) in rows {
+    add(&dict, rows)?;
+    Ok(dict)
+}
+
+/// All values of the namespace. Reading them and making objects of them take turns on two threads: together they take
+/// hardly longer than the objects alone.
+pub(crate) fn all<'py>(py: Python<'py>, view: &DataStore) -> PyResult<Bound<'py, PyDict>> {
+    let (first, built) = run(py, || {
+        thread::scope(|scope| {
+            let mut first = Vec::new();
+            let mut builder: Option<Builder<'_>> = None;
+            block_on(view.get_all_in_pieces(PIECE, &mut |piece| {
+                if builder.is_none() && !first.is_empty() {
+                    builder = Builder::start(scope).ok();
+                }
+                match &builder {
+                    Some(builder) => {
+                        builder.send(std::mem::take(&mut first));
+                        builder.send(piece);
+                    }
+                    // The first piece, or there is no thread to be had.
+                    None => first.extend(piece),
+                }
+            }))?;
+            Ok((first, builder.map(Builder::finish)))
+        })
+    })?;
+    match built {
+        Some(built) => Ok(built?.into_bound(py)),
+        None => dict(py, first),
+    }
+}
+
+/// A thread that makes objects of what it is sent.
+struct Builder<'scope> {
+    /// Without a bound: a reader that waited here would keep its snapshot, and a fork waiting, for as long as other threads
+    /// have the interpreter.
+    pieces: Sender<Values>,
+    thread: ScopedJoinHandle<'scope, Option<PyResult<Py<PyDict>>>>,
+}
+
+impl<'scope> Builder<'scope> {
+    fn start(scope: &'scope Scope<'scope, '_>) -> std::io::Result<Self> {
+        let (pieces, received) = channel();
+        let build = move || Python::try_attach(|py| Self::build(py, received).map(Bound::unbind));
+        Ok(Self { pieces, thread: thread::Builder::new().spawn_scoped(scope, build)? })
+    }
+
+    fn build<'py>(py: Python<'py>, mut received: Receiver<Values>) -> PyResult<Bound<'py, PyDict>> {
+        let _pause = CollectorPause::new(py);
+        let dict = PyDict::new(py);
+        loop {
+            let waiting = &mut received;
+            let Ok(values) = waiting.try_recv().or_else(|_| py.detach(move || waiting.recv())) else {
+                return Ok(dict);
+            };
+            add(&dict, values)?;
+        }
+    }
+
+    fn send(&self, values: Values) {
+        // One that has stopped has failed: `finish` tells how.
+        let _ = self.pieces.send(values);
+    }
+
+    /// Call it without the interpreter lock.
+    fn finish(self) -> PyResult<Py<PyDict>> {
+        drop(self.pieces);
+        let built = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        built.unwrap_or_else(|| Err(PyRuntimeError::new_err("the interpreter is shutting down")))
+    }
+}
+
+fn add(dict: &Bound<'_, PyDict>, values: Values) -> PyResult<()> {
+    let py = dict.py();
+    for (key, value) in values {
         dict.set_item(PyString::new(py, &key), stored_value(py, &key, &value)?)?;
     }
-    Ok(dict)
+    Ok(())
 }
 
 /// Keeps Python's cyclic garbage collector from running.

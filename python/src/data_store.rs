@@ -239,7 +239,7 @@ impl PyDataStore {
     ///
     /// Counts as a read of each. Holds the whole namespace in memory; `items` does not.
     fn get_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        bulk::dict(py, run(py, || block_on(self.view.get_all()))?)
+        bulk::all(py, &self.view)
     }
 
     /// The records under `keys` as `{key: value}` in that order, missing ones left out; one consistent snapshot.

@@ -105,6 +105,22 @@ def test_forks_while_threads_read_and_write(file_store: DataStore, file_url: str
     assert integrity(file_url) == "ok"
 
 
+def test_forks_while_threads_read_more_than_one_thread_reads_alone(file_store: DataStore) -> None:
+    values = {f"key{number:04}": ["x" * 2_000, [number]] for number in range(1_000)}
+    file_store.set_many(values)
+
+    def work(number: int) -> None:
+        assert file_store.get_all() == values
+
+    def child(turn: int) -> int:
+        assert file_store.get_all() == values
+        return turn
+
+    with busy(work, threads=2):
+        for turn in range(5):
+            assert in_child(partial(child, turn)) == turn
+
+
 def test_stores_that_are_opened_while_others_fork(file_url: str) -> None:
     def work(number: int) -> None:
         with connect(f"{file_url}?durability=relaxed", user=f"user {number % 7}") as mine:

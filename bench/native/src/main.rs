@@ -61,8 +61,8 @@ fn answer(ours: &Ours, request: &Value) -> Result<Value, Error> {
             let reads = ours.read_on(&keys, during)?;
             Ok(json!({ "per_second": reads }))
         }
-        "read_once" => {
-            ours.read_once(number(request, "start")?, number(request, "count")?)?;
+        "read_twice" => {
+            ours.read_twice(number(request, "start")?, number(request, "count")?)?;
             Ok(json!({}))
         }
         "cache" => {

@@ -67,10 +67,6 @@ impl AccessBuffer {
         }
         reads
     }
-
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|stripe| stripe.lock().is_empty())
-    }
 }
 
 impl Stripe {
@@ -95,9 +91,10 @@ impl AccessLog {
 
     /// Takes what has been gathered, and forgets the scopes that nobody uses any more.
     pub(crate) fn drain(&self) -> Vec<Access> {
-        let mut buffers = unpoisoned(&self.0);
         let mut accesses = Vec::new();
-        for (scope, buffer) in buffers.iter() {
+        unpoisoned(&self.0).retain(|scope, buffer| {
+            // Asked before the reads are taken: nobody can count after that in a scope which nobody has.
+            let is_used = Arc::strong_count(buffer) > 1;
             for (key, (count, last_at)) in buffer.take() {
                 accesses.push(Access {
                     user: Arc::clone(&scope.user),
@@ -107,9 +104,8 @@ impl AccessLog {
                     last_at,
                 });
             }
-        }
-        // One that has just been let go may have counted since.
-        buffers.retain(|_, buffer| Arc::strong_count(buffer) > 1 || !buffer.is_empty());
+            is_used
+        });
         accesses
     }
 
@@ -149,4 +145,38 @@ pub(crate) struct HeldLog<'a> {
 /// A panic in another thread leaves a map of counters in a usable state.
 fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope() -> Scope {
+        Scope { user: "user".into(), agent: "agent".into(), namespace: "namespace".into() }
+    }
+
+    /// The readers take their handle anew for each read, as requests to a server do, and let go of it at once.
+    #[test]
+    fn no_read_is_lost_to_a_scope_that_is_let_go_while_it_is_drained() {
+        const READS: u64 = 20_000;
+        let log = AccessLog::default();
+        let running = AtomicUsize::new(2);
+        let mut drained = 0;
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(|| {
+                    for _ in 0..READS {
+                        log.buffer(scope()).record(["key"], Timestamp::from_micros(1));
+                    }
+                    running.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+            while running.load(Ordering::SeqCst) > 0 {
+                drained += log.drain().iter().map(|access| access.count).sum::<u64>();
+            }
+        });
+        drained += log.drain().iter().map(|access| access.count).sum::<u64>();
+        assert_eq!(drained, 2 * READS);
+        assert!(unpoisoned(&log.0).is_empty(), "what nobody uses is forgotten");
+    }
 }

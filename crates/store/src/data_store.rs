@@ -225,9 +225,33 @@ impl DataStore {
 
     /// All records of the namespace in order of their keys; one consistent snapshot. Counts as a read of each.
     pub async fn get_all(&self) -> Result<Vec<(Box<str>, Json)>> {
+        let mut values = Vec::new();
+        self.get_all_in_pieces(PageSize::ALL, &mut |piece| values.extend(piece)).await?;
+        Ok(values)
+    }
+
+    /// [`DataStore::get_all`], of which `each` gets piece by piece while the rest is being read: for those who have another
+    /// thread to work on them meanwhile. Where this fails, `each` may have got some of it. `each` must not wait for a call
+    /// on the same store.
+    pub async fn get_all_in_pieces(
+        &self,
+        piece: PageSize,
+        each: &mut (dyn FnMut(Vec<(Box<str>, Json)>) + Send),
+    ) -> Result<()> {
         let traced = self.trace("get_all", "");
-        let page = self.values_page(Range::default(), PageSize::ALL).await.map(|page| page.rows);
-        traced.end(page, |values| Seen::count(values.len()))
+        let mut count = 0;
+        let result = async {
+            self.store.check_open()?;
+            let mut each = |rows: Vec<Row>| {
+                let values: Vec<_> = rows.into_iter().filter_map(Self::key_and_value).collect();
+                self.count_reads(values.iter().map(|(key, _)| &**key));
+                count += values.len();
+                each(values);
+            };
+            self.store.engine.scan_all(&self.identity.user, &self.namespace, View::Value, piece, &mut each).await
+        };
+        let result = result.await;
+        traced.end(result, |()| Seen::count(count))
     }
 
     /// One page of the records in `range`, in order of their keys. Counts as a read of each. To go on, pass the last key

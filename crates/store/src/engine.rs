@@ -125,6 +125,30 @@ pub trait Engine: Send + Sync + fmt::Debug {
         page: PageSize,
     ) -> Answer<'a, Page<Row>>;
 
+    /// Reads all live records of a namespace, in order of their keys and as of one committed state. `each` gets them piece
+    /// by piece while the rest is being read, so that somebody else can work on one meanwhile; where this fails, some of
+    /// them. No piece is empty; an engine that has everything at once may hand it over in one. `each` must not wait for the
+    /// engine.
+    fn scan_all<'a>(
+        &'a self,
+        user: &'a str,
+        namespace: &'a str,
+        view: View,
+        piece: PageSize,
+        each: &'a mut (dyn FnMut(Vec<Row>) + Send),
+    ) -> Answer<'a, ()> {
+        let _ = piece;
+        let mut hand_over = move |page: Page<Row>| {
+            if !page.rows.is_empty() {
+                each(page.rows);
+            }
+        };
+        match self.scan(user, namespace, Range::default(), view, PageSize::ALL) {
+            Answer::Ready(Some(page)) => Answer::ready(page.map(hand_over)),
+            page => Answer::pending(async move { page.await.map(&mut hand_over) }),
+        }
+    }
+
     /// Counts the live records of a namespace whose key starts with `prefix`.
     fn count<'a>(&'a self, user: &'a str, namespace: &'a str, prefix: &'a str) -> Answer<'a, u64>;
 

@@ -201,6 +201,17 @@ impl Handle {
         texts(block_on(self.data_store.get_all()).expect("get_all"))
     }
 
+    /// Everything, in the pieces in which it was handed over; `each` is told how many there were before.
+    pub(super) fn pieces(&self, size: PageSize, mut each: impl FnMut(usize) + Send) -> Vec<Vec<(String, String)>> {
+        let mut pieces = Vec::new();
+        let mut take = |piece| {
+            each(pieces.len());
+            pieces.push(texts(piece));
+        };
+        block_on(self.data_store.get_all_in_pieces(size, &mut take)).expect("get_all");
+        pieces
+    }
+
     /// One page, and whether there is more.
     pub(super) fn page(&self, range: Range<'_>, size: PageSize) -> (Vec<(String, String)>, bool) {
         let page = block_on(self.data_store.page(range, size)).expect("page");

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::Cases;
 use crate::blocking::block_on;
@@ -74,10 +75,40 @@ pub(super) fn add_to(cases: &mut Cases) {
         let batch = |writer, round| transfer((&notes, "a"), (&notes, "b"), writer, round);
         while_writing(&notes, batch, || {
             assert_eq!(sum(notes.get_all().iter().map(|(_, value)| value.as_str())), TOTAL);
+            let small = PageSize { rows: 1, bytes: usize::MAX };
+            let pieces = notes.pieces(small, |_| ()).concat();
+            assert_eq!(sum(pieces.iter().map(|(_, value)| value.as_str())), TOTAL);
             let page = notes.page(Range::default(), PageSize { rows: 2, bytes: usize::MAX }).0;
             assert_eq!(sum(page.iter().map(|(_, value)| value.as_str())), TOTAL);
             assert_eq!(sum(notes.records().iter().map(|record| record.value.as_str())), TOTAL);
         });
+    });
+
+    cases.add("everything in pieces is everything of one moment, each record once and in order", |subject| {
+        let notes = subject.notes().as_administrator();
+        assert_eq!(notes.pieces(PageSize::ALL, |_| ()).concat(), []);
+        for number in 0..100 {
+            notes.set(&format!("{number:03}"), &format!("\"{number:050}\""));
+        }
+        notes.set_for(Duration::from_secs(1), "expired", "1");
+        subject.advance(Duration::from_secs(2));
+        let before = notes.get_all();
+        assert_eq!(before.len(), 100);
+        let writer = notes.clone();
+        thread::scope(|scope| {
+            // By another thread, since a piece must not wait for the store.
+            let (seen, to_write) = std::sync::mpsc::channel();
+            scope.spawn(move || {
+                for number in to_write {
+                    writer.set(&format!("{number:03} and a half"), "0");
+                    writer.delete("099");
+                }
+            });
+            let pieces = notes.pieces(PageSize { rows: 7, bytes: 300 }, move |number| _ = seen.send(number));
+            assert!(pieces.iter().all(|piece| !piece.is_empty()));
+            assert_eq!(pieces.concat(), before);
+        });
+        assert_eq!(notes.get("099"), None);
     });
 
     cases.add("a read across namespaces never sees half a batch", |subject| {

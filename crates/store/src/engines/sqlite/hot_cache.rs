@@ -63,16 +63,6 @@ pub(super) enum Found {
     Miss(Option<Header>),
 }
 
-/// What a look for several keys gives for each.
-pub(super) enum Look {
-    /// What the database says in the state of the look.
-    Known(Known),
-    /// As [`Found::FirstMiss`].
-    FirstMiss,
-    /// Give the answer to [`HotCache::keep`].
-    Miss,
-}
-
 /// What a commit of ours has done to one key.
 pub(super) struct Written {
     pub(super) user: Arc<str>,
@@ -242,20 +232,19 @@ impl HotCache {
         }
     }
 
-    /// What is known of each address in exactly this state. Whoever uses it checks afterwards that the state still is what
-    /// it was.
-    pub(super) fn find_all(&self, user: &str, addresses: &[Address], state: &Header) -> Vec<Look> {
+    /// What is known of each address in exactly this state; `None` where the database has to be asked. Whoever uses it
+    /// checks afterwards that the state still is what it was.
+    pub(super) fn find_all(&self, user: &str, addresses: &[Address], state: &Header) -> Vec<Option<Known>> {
         let find = |Address { namespace, key }: &Address| {
             let names = NamesRef { user, namespace, key };
             let hash = self.hasher.hash_one(names);
             let mut shard = self.shard(hash);
             let known = if shard.state == Some(*state) { shard.find(hash, names) } else { None };
-            if let Some(known) = known {
-                shard.hits += 1;
-                return Look::Known(known);
+            match known {
+                Some(_) => shard.hits += 1,
+                None => shard.misses += 1,
             }
-            shard.misses += 1;
-            if shard.was_missed(hash) { Look::Miss } else { Look::FirstMiss }
+            known
         };
         addresses.iter().map(find).collect()
     }

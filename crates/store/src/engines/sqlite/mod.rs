@@ -28,7 +28,7 @@ use self::commit_queue::CommitQueue;
 use self::connection::{Role, abandon, connect};
 use self::failure::Failure;
 pub use self::hot_cache::CacheStats;
-use self::hot_cache::{Detached, Found, HotCache, Known, Live, Look};
+use self::hot_cache::{Detached, Found, HotCache, Known, Live};
 use self::wal_index::Anchor;
 use self::writer::{Done, Job, Rules, Writer};
 use crate::clock::Timestamp;
@@ -207,24 +207,21 @@ impl Shared {
             self.attach(cache);
             return self.live_rows(addresses, read(addresses)?);
         };
-        let looks = cache.find_all(user, addresses, &state);
-        let unknown = looks.iter().zip(addresses).filter(|(look, _)| !matches!(look, Look::Known(_)));
-        let wanted: Vec<Address> = unknown.map(|(_, address)| address.clone()).collect();
-        let mut found = if wanted.is_empty() { Vec::new() } else { read(&wanted)? }.into_iter();
+        let mut known = cache.find_all(user, addresses, &state);
+        let missing: Vec<usize> = (0..known.len()).filter(|index| known[*index].is_none()).collect();
+        let wanted: Vec<Address> = missing.iter().map(|index| addresses[*index].clone()).collect();
+        let found = if wanted.is_empty() { Vec::new() } else { read(&wanted)? };
         // Still the same state: both parts are of it. Else somebody has committed meanwhile, and all is read together.
         if !cache.is_in(&state) {
             return self.live_rows(addresses, read(addresses)?);
         }
-        let known = looks.into_iter().zip(addresses).map(|(look, Address { namespace, key })| match look {
-            Look::Known(known) => known,
-            Look::FirstMiss => found.next().flatten(),
-            Look::Miss => {
-                let known = found.next().flatten();
-                cache.keep(user, namespace, key, state, known.clone());
-                known
-            }
-        });
-        self.live_rows(addresses, known.collect())
+        // Asked for by name, so this is no walk through all keys: kept at the first miss.
+        for (index, found) in missing.into_iter().zip(found) {
+            let Address { namespace, key } = &addresses[index];
+            cache.keep(user, namespace, key, state, found.clone());
+            known[index] = Some(found);
+        }
+        self.live_rows(addresses, known.into_iter().map(Option::flatten).collect())
     }
 
     /// The rows of what is known of `addresses`, but those whose time is up.
@@ -429,6 +426,19 @@ impl Engine for SqliteEngine {
     ) -> Answer<'a, Page<Row>> {
         self.read_with(|connection, now| {
             read::snapshot(connection, || read::scan(connection, user, namespace, range, view, page, now))
+        })
+    }
+
+    fn scan_all<'a>(
+        &'a self,
+        user: &'a str,
+        namespace: &'a str,
+        view: View,
+        piece: PageSize,
+        each: &'a mut (dyn FnMut(Vec<Row>) + Send),
+    ) -> Answer<'a, ()> {
+        self.read_with(|connection, now| {
+            read::snapshot(connection, || read::scan_all(connection, user, namespace, view, piece, now, each))
         })
     }
 

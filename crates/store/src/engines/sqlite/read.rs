@@ -1,6 +1,7 @@
 //! What readers do. Nothing here writes.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row as SqliteRow, Rows, params};
 
@@ -153,7 +154,68 @@ pub(super) fn scan(
     now: Timestamp,
 ) -> Result<Page<Row>> {
     let mut result = Page { rows: Vec::new(), more: false };
-    let Some(id) = namespace_id(connection, user, namespace)? else { return Ok(result) };
+    let mut bytes = 0usize;
+    walk(connection, user, namespace, range, view, now, |row| {
+        let size = size(&row);
+        if !has_room(&result.rows, bytes, size, page) {
+            result.more = true;
+            return ControlFlow::Break(());
+        }
+        bytes = bytes.saturating_add(size);
+        result.rows.push(row);
+        ControlFlow::Continue(())
+    })?;
+    Ok(result)
+}
+
+/// All rows of a namespace, piece by piece.
+pub(super) fn scan_all(
+    connection: &Connection,
+    user: &str,
+    namespace: &str,
+    view: View,
+    piece: PageSize,
+    now: Timestamp,
+    each: &mut (dyn FnMut(Vec<Row>) + Send),
+) -> Result<()> {
+    let mut rows = Vec::new();
+    let mut bytes = 0usize;
+    walk(connection, user, namespace, Range::default(), view, now, |row| {
+        let size = size(&row);
+        if !has_room(&rows, bytes, size, piece) {
+            each(std::mem::take(&mut rows));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(size);
+        rows.push(row);
+        ControlFlow::Continue(())
+    })?;
+    if !rows.is_empty() {
+        each(rows);
+    }
+    Ok(())
+}
+
+fn size(row: &Row) -> usize {
+    row.key.len() + row.value.as_ref().map_or(0, Json::len)
+}
+
+/// Whether a row of `size` bytes still belongs to the page whose rows of `bytes` bytes are these.
+fn has_room(rows: &[Row], bytes: usize, size: usize, page: PageSize) -> bool {
+    rows.is_empty() || (rows.len() < page.rows && bytes.saturating_add(size) <= page.bytes)
+}
+
+/// Shows the live rows of a range in order, until `each` has enough.
+fn walk(
+    connection: &Connection,
+    user: &str,
+    namespace: &str,
+    range: Range<'_>,
+    view: View,
+    now: Timestamp,
+    mut each: impl FnMut(Row) -> ControlFlow<()>,
+) -> Result<()> {
+    let Some(id) = namespace_id(connection, user, namespace)? else { return Ok(()) };
     // Keys alone come from the key index, which does not know of expiry: the few expired records are looked up first.
     let expired = if view == View::Key { expired_ids(connection, id, now)? } else { HashSet::new() };
     let columns = if view == View::Key { "r.id" } else { columns(view) };
@@ -163,7 +225,6 @@ pub(super) fn scan(
     ))?;
     let key_column = statement.column_count() - 1;
     let start = range.after.filter(|after| *after >= range.prefix).unwrap_or(range.prefix);
-    let mut bytes = 0usize;
     let mut rows = statement.query(params![id, start])?;
     while let Some(row) = rows.next()? {
         let key = row.get_ref(key_column)?.as_str().map_err(rusqlite::Error::from)?;
@@ -178,17 +239,11 @@ pub(super) fn scan(
             View::Key => Some(bare_row(key)),
             View::Version | View::Value | View::Record => live_row(row, key, view, now)?,
         };
-        let Some(found) = found else { continue };
-        let size = key.len() + found.value.as_ref().map_or(0, Json::len);
-        if result.rows.len() >= page.rows.max(1) || (!result.rows.is_empty() && bytes.saturating_add(size) > page.bytes)
-        {
-            result.more = true;
+        if found.is_some_and(|found| each(found).is_break()) {
             break;
         }
-        bytes = bytes.saturating_add(size);
-        result.rows.push(found);
     }
-    Ok(result)
+    Ok(())
 }
 
 pub(super) fn count(connection: &Connection, user: &str, namespace: &str, prefix: &str, now: Timestamp) -> Result<u64> {
