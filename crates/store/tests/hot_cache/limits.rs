@@ -42,9 +42,8 @@ fn what_is_read_once_takes_no_place_from_what_is_read_again_and_again() {
     subject.set("often", "1");
     assert_eq!(subject.warm("often").as_deref(), Some("1"));
     let before = subject.stats().bytes;
-    for n in (0..KEYS).step_by(2) {
+    for n in 0..KEYS {
         subject.get_miss(&format!("k{n}"));
-        subject.get_many([&format!("k{}", n + 1), &format!("missing{n}")]);
     }
     assert_eq!(subject.get_hit("often").as_deref(), Some("1"));
     // By chance one or the other looks as if it had been asked for before.

@@ -209,13 +209,8 @@ fn several_values_come_from_the_cache_and_the_database_as_of_one_state() {
     let before = subject.stats();
     assert_eq!(subject.get_many(["a", "b", "absent"]), [some("1"), some("1"), None]);
     assert_eq!(subject.get_many(["b", "a"]), [some("1"), some("1")]);
-    assert_eq!(subject.get_many(["a", "b"]), [some("1"), some("1")]);
     let after = subject.stats();
-    assert_eq!(
-        (after.hits - before.hits, after.misses - before.misses),
-        (5, 2),
-        "b was kept when it was asked for again"
-    );
+    assert_eq!((after.hits - before.hits, after.misses - before.misses), (4, 1), "b was read once");
     subject.set("b", "2");
     subject.delete("a");
     assert_eq!(subject.get_many(["a", "b", "absent"]), [None, some("2"), None]);
