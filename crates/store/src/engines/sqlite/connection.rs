@@ -1,5 +1,6 @@
 //! One SQLite connection, set up our way.
 
+use std::ffi::CStr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::Durability;
 use super::failure::Result;
+use super::log_vfs;
 
 /// How long a writer waits for other processes before it gives up.
 pub(super) const BUSY_DEADLINE: Duration = Duration::from_secs(30);
@@ -27,7 +29,8 @@ pub(super) enum Role {
 
 /// Opens an existing store file.
 pub(super) fn connect(path: &Path, role: Role) -> Result<Connection> {
-    let mut connection = connect_bare(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let vfs = if matches!(role, Role::Writer(_)) { log_vfs::name() } else { None };
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, vfs)?;
     let (pragmas, deadline) = match role {
         Role::Reader => ("PRAGMA query_only = ON", BUSY_DEADLINE),
         Role::Writer(Durability::Full) => ("PRAGMA synchronous = FULL", BUSY_DEADLINE),
@@ -42,9 +45,18 @@ pub(super) fn connect(path: &Path, role: Role) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a file that is not known to be a store.
 pub(super) fn connect_bare(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    open(path, flags, None)
+}
+
+fn open(path: &Path, flags: OpenFlags, vfs: Option<&CStr>) -> Result<Connection> {
     // The engine hands a connection to one thread at a time, so SQLite's own mutexes are not needed.
-    let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = match vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        None => Connection::open_with_flags(path, flags)?,
+    };
     set_busy_deadline(&mut connection, BUSY_DEADLINE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
     // Relations between tables are kept by the engine; checking them again would slow down every write.

@@ -10,6 +10,7 @@ mod failure;
 mod file;
 mod hot_cache;
 mod identity;
+mod log_vfs;
 mod read;
 mod registry;
 mod requests;
