@@ -34,8 +34,8 @@ def run(scenario: Scenario, contenders: list[str], folder: Path, plan: Plan, ver
 ]:  # fmt: skip
     """Every contender in turn, round after round, the first of each round another one."""
     about: dict[str, Any] = {
-        "title": scenario.title, "unit": scenario.unit, "measures": scenario.measures, "skipped": {}, "prepared": {},
-        "disk": [],
+        "title": scenario.title, "unit": scenario.unit, "units": scenario.units, "measures": scenario.measures,
+        "skipped": {}, "prepared": {}, "disk": [],
     }  # fmt: skip
     costs: dict[str, dict[str, list[float]]] = {measure: {} for measure in scenario.measures}
     syncs = Worker("fdatasync", "disk", folder / "disk", plan) if scenario.writes else None

@@ -25,6 +25,10 @@ def amount(value: float | None, unit: str) -> str:
     return f"{value:.3g} s"
 
 
+def unit_of(about: dict[str, Any], measure: str) -> str:
+    return about.get("units", {}).get(measure, about.get("unit", "s"))
+
+
 def table(header: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
     rows = [header, tuple("-" * width for width in widths), *lines]
@@ -38,7 +42,7 @@ def numbers(results: Results, about: dict[str, dict[str, Any]]) -> str:
     parts = []
     for scenario, measures in results.items():
         for measure, costs in measures.items():
-            unit = about[scenario]["unit"]
+            unit = unit_of(about[scenario], measure)
             lines = []
             order = sorted(costs.items(), key=lambda item: statistics.median(item[1]), reverse=unit == "/s")
             for name, values in order:
@@ -60,7 +64,7 @@ def targets(verdicts: list[Verdict], about: dict[str, dict[str, Any]]) -> str:
     lines = []
     for verdict in verdicts:
         row = verdict.row
-        unit = about.get(row.scenario, {}).get("unit", "s")
+        unit = unit_of(about.get(row.scenario, {}), row.measure)
         title = about.get(row.scenario, {}).get("title", row.scenario)
         if len(about.get(row.scenario, {}).get("measures", ())) > 1:
             title += f": {row.measure}"

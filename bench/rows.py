@@ -101,6 +101,23 @@ ROWS = (
     Row("claim", "many", Against(("ours",), "few"), at_most=3),
     Row("get_or_compute", "get_or_compute", Against(("ours",), "get"), at_most=1.2),
     *(
+        Row(
+            "http_read",
+            f"at_{connections}",
+            Against(("ours-remote",), f"health_at_{connections}"),
+            at_least=0.7,
+            contender="ours-remote",
+        )
+        for connections in (1, 16, 64)
+    ),
+    Row("http_write", "at_64", Against(("ours-remote",), "at_1"), at_least=6, contender="ours-remote"),
+    *(
+        Row(load, "at_64", Against(("redis",)), contender="ours-remote", note="shown, no target")
+        for load in ("http_read", "http_write", "http_mixed", "http_read_many", "http_write_many")
+    ),
+    Row("remote_get", "get", Against(("redis-json",)), at_most=1.0, contender="ours-remote"),
+    Row("remote_get", "get", Against(("redis",)), contender="ours-remote", note="orjson; shown, no target"),
+    *(
         Row("growth", f"{call}_large", Against(("ours",), f"{call}_small"), at_most=2.5)
         for call in ("hot_get", "get", "hot_set", "set", "hot_list_keys", "list_keys")
     ),

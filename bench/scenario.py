@@ -24,6 +24,7 @@ class Plan:
     writing_seconds: float = 0.12
     threads: int = 64
     threads_seconds: float = 0.4
+    load_seconds: float = 0.5
     many: int = 1_000
     all: int = 10_000
     listed_among: int = 100_000
@@ -40,9 +41,9 @@ class Plan:
 
     def quick(self) -> Plan:
         return Plan(
-            rounds=3, few_rounds=2, slice_seconds=0.02, writing_seconds=0.03, threads_seconds=0.15, namespaces=100,
-            per_namespace=100, listed_among=20_000, all=2_000, cached_small=200_000, cached_large=20_000,
-            tasks_many=10_000,
+            rounds=3, few_rounds=2, slice_seconds=0.02, writing_seconds=0.03, threads_seconds=0.15, load_seconds=0.2,
+            namespaces=100, per_namespace=100, listed_among=20_000, all=2_000, cached_small=200_000,
+            cached_large=20_000, tasks_many=10_000,
             growth_large=min(self.growth_large, 100_000), growth_seconds=20,
         )  # fmt: skip
 
@@ -84,6 +85,8 @@ class Scenario:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        # Of measures that have another one.
+        self.units: dict[str, str] = {}
 
     def rounds(self) -> int:
         return self.plan.rounds

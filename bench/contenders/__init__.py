@@ -9,20 +9,22 @@ from contenders.ours import (
     Ours,
     OursFull,
     OursRelaxed,
+    OursRemote,
     OursRust,
     OursRustFull,
     OursRustUncached,
     OursUncached,
     OursUnchecked,
 )
-from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, StandardLibrary
+from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard, StandardLibrary
 
 CONTENDERS: dict[str, type[Peer]] = {
     contender.name: contender
     for contender in (
         Ours, OursUncached, OursFull, OursRelaxed, OursUnchecked, OursRust, OursRustUncached, OursRustFull,
+        OursRemote,
         RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
-        StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis,
+        StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard,
     )
 }  # fmt: skip
 

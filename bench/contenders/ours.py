@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
+import data
 from contenders.base import Peer, Unavailable
+from contenders.load import Requests, ask
 from contenders.program import TARGET, Program
 
 
@@ -26,9 +34,13 @@ class Ours(Peer):
             import agent_data_store
         except ImportError as error:
             raise Unavailable(f"agent_data_store is not installed: {error}") from None
-        url = f"sqlite://{self.folder / 'store.db'}{self.query}"
-        self.store = agent_data_store.connect(url, user="bench", agent="bench", namespace=self.space)
+        url, token = self.place()
+        self.store = agent_data_store.connect(url, user="bench", agent="bench", namespace=self.space, token=token)
         self.bind()
+
+    def place(self) -> tuple[str, str | None]:
+        """The store's URL, and a token where one is needed."""
+        return f"sqlite://{self.folder / 'store.db'}{self.query}", None
 
     def bind(self) -> None:
         view = self.store.use_namespace(self.space)
@@ -71,6 +83,65 @@ class OursFull(Ours):
     title = "Agent Data Store, cache full"
     query = f"?cache_bytes={512 << 10}"
     note = "cache_bytes=524288: every read of the row is one of SQLite's, and takes the place of another"
+
+
+class OursRemote(Ours):
+    """`ads serve` over the store, and a client of it: in Python, or as many connections as are asked for."""
+
+    name = "ours-remote"
+    title = "Agent Data Store on a server"
+    note = "`ads serve` on loopback as it is, but for its log, which nobody keeps; every request shows a token"
+    program = Path(sys.executable).with_name("ads")
+
+    def place(self) -> tuple[str, str | None]:
+        store = ["--store", super().place()[0], "--json"]
+        created = [self.program, "token", "create", "--user", "bench", "--write", *store]
+        self.token = json.loads(subprocess.run(created, check=True, capture_output=True).stdout)["secret"]
+        serving = [self.program, "serve", "--listen", "127.0.0.1:0", *store]
+        self.server = subprocess.Popen(serving, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert self.server.stdout
+        line = self.server.stdout.readline()
+        if not line:
+            raise Unavailable("ads serve did not start")
+        self.url: str = json.loads(line)["url"]
+        return self.url, self.token
+
+    def load(self, requests: Requests, connections: int, seconds: float) -> dict[str, Any]:
+        texts = [self.request(*each) for each in requests]
+        return ask(urlsplit(self.url).netloc, "http", texts, connections, seconds)
+
+    def request(self, kind: str, items: Iterable[tuple[str, Any]]) -> str:
+        """What is asked of the server, as it goes over the wire."""
+        records = f"/data-store/namespaces/{self.space}/records"
+        match kind, list(items):
+            case "health", _:
+                return self.http("GET", "/health")
+            case "read", [(key, _)]:
+                return self.http("GET", f"{records}/{quote(key, safe='')}?view=value")
+            case "read", many:
+                wanted = {"namespace": self.space, "keys": [key for key, _ in many]}
+                return self.http("POST", "/data-store/read", {"records": [wanted], "view": "value"})
+            case "write", [(key, value)]:
+                return self.http("PUT", f"{records}/{quote(key, safe='')}", {"value": value})
+            case "write", many:
+                writes = [{"op": "set", "namespace": self.space, "key": key, "value": value} for key, value in many]
+                return self.http("POST", "/data-store/batch", {"writes": writes})
+        raise NotImplementedError(kind)
+
+    def http(self, method: str, path: str, body: Any = None) -> str:
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: {urlsplit(self.url).netloc}\r\nAuthorization: Bearer {self.token}\r\n"
+            "X-Agent-Name: bench\r\n"
+        )
+        if body is None:
+            return head + "\r\n"
+        text = data.encode(body)
+        return f"{head}Content-Type: application/json\r\nContent-Length: {len(text.encode())}\r\n\r\n{text}"
+
+    def close(self) -> None:
+        super().close()
+        self.server.terminate()
+        self.server.wait()
 
 
 class OursRust(Program):

@@ -8,12 +8,13 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from typing import Any
 
 import data
 from contenders.base import Peer, Unavailable
+from contenders.load import Requests, ask
 
 
 class StandardLibrary(Peer):
@@ -338,6 +339,7 @@ class Redis(Peer):
         self.server = subprocess.Popen(
             [binary, *(word for pair in settings.items() for word in pair)], stdout=subprocess.DEVNULL
         )
+        self.address = f"127.0.0.1:{port}"
         self.client = redis.Redis(port=port)
         deadline = time.monotonic() + 30
         while True:
@@ -387,3 +389,41 @@ class Redis(Peer):
         self.client.close()
         self.server.terminate()
         self.server.wait()
+
+    def load(self, requests: Requests, connections: int, seconds: float) -> dict[str, Any]:
+        return ask(self.address, "redis", [self.request(*each) for each in requests], connections, seconds)
+
+    def request(self, kind: str, items: Iterable[tuple[str, Any]]) -> str:
+        """What is asked of the server, as it goes over the wire."""
+        match kind, list(items):
+            case "read", [(key, _)]:
+                words = ["HGET", self.space, key]
+            case "read", many:
+                words = ["HMGET", self.space, *(key for key, _ in many)]
+            case "write", many:
+                words = ["HSET", self.space, *(word for key, value in many for word in (key, data.encode(value)))]
+            case _:
+                raise NotImplementedError(kind)
+        return f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+
+
+class RedisStandard(Redis):
+    """As most write it: a string for each key, and Python's own json."""
+
+    name = "redis-json"
+    title = "Redis on loopback, json"
+    note = "GET and SET, json.loads"
+
+    def open(self) -> None:
+        super().open()
+        self.loads, self.dumps = json.loads, json.dumps
+
+    def get(self, key: str, default: Any = None) -> Any:
+        text = self.client.get(key)
+        return default if text is None else self.loads(text)
+
+    def set(self, key: str, value: Any) -> None:
+        self.client.set(key, self.dumps(value))
+
+    def set_many(self, items: dict[str, Any]) -> None:
+        self.client.mset({key: self.dumps(value) for key, value in items.items()})
