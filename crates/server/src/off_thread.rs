@@ -1,8 +1,8 @@
 //! Where the engine's work is done. An embedded engine works on the thread that calls it: for a short read that is the
 //! fastest, but a write waits for the disk, and a long scan would keep the thread from everybody else's requests. Those go
-//! to threads that may wait, where writes that arrive together share one commit.
+//! to threads that may wait: each scan to one, and all writes that arrive together to one, where they share a commit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_data_store::engine::{Answer, Engine, Suspended};
 use agent_data_store::model::{
@@ -10,6 +10,7 @@ use agent_data_store::model::{
 };
 use agent_data_store::{Error, ErrorKind, RequestId, Result, Timestamp, block_on};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// More rows than this are a long read.
 const SHORT_ROWS: usize = 64;
@@ -19,14 +20,109 @@ const SHORT_BYTES: usize = 256 << 10;
 /// The engine with its long work taken off the calling thread. One that waits for a network needs no help.
 pub(crate) fn off_thread(engine: Arc<dyn Engine>) -> Arc<dyn Engine> {
     match engine.is_inline() {
-        true => Arc::new(OffThread(engine)),
+        true => Arc::new(OffThread { writes: Arc::new(Writes::of(Arc::clone(&engine))), engine }),
         false => engine,
     }
 }
 
 /// An embedded engine whose long work is done on threads that may wait.
 #[derive(Debug)]
-struct OffThread(Arc<dyn Engine>);
+struct OffThread {
+    engine: Arc<dyn Engine>,
+    writes: Arc<Writes>,
+}
+
+/// Writes on their way to the engine. A thread for each would cost more than the write: waking it, and then whoever waits for
+/// it. So one takes all that have arrived, again and again until there are none.
+#[derive(Debug)]
+struct Writes {
+    engine: Arc<dyn Engine>,
+    arrived: Mutex<Arrived>,
+}
+
+#[derive(Debug, Default)]
+struct Arrived {
+    waiting: Vec<(Batch, Written)>,
+    /// Whether a thread is there to take them.
+    is_attended: bool,
+}
+
+/// Who waits for the outcomes of a write.
+type Written = oneshot::Sender<Result<Vec<Outcome>>>;
+
+/// The thread that takes the writes, from when it is asked for until none are left.
+struct Attending {
+    writes: Arc<Writes>,
+    /// Whether none were left: others that have come since are another thread's.
+    is_over: bool,
+}
+
+impl Writes {
+    fn of(engine: Arc<dyn Engine>) -> Self {
+        Self { engine, arrived: Mutex::default() }
+    }
+
+    fn arrived(&self) -> MutexGuard<'_, Arrived> {
+        self.arrived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(self: &Arc<Self>, runtime: &Handle, batch: Batch) -> Answer<'static, Vec<Outcome>> {
+        let (written, outcomes) = oneshot::channel();
+        let is_attended = {
+            let mut arrived = self.arrived();
+            arrived.waiting.push((batch, written));
+            std::mem::replace(&mut arrived.is_attended, true)
+        };
+        if !is_attended {
+            let attending = Attending { writes: Arc::clone(self), is_over: false };
+            runtime.spawn_blocking(move || attending.run());
+        }
+        Answer::pending(async move { outcomes.await.unwrap_or_else(|_| Err(interrupted())) })
+    }
+}
+
+impl Attending {
+    /// Those that have arrived; `None` ends it.
+    fn take(&mut self) -> Option<Vec<(Batch, Written)>> {
+        let mut arrived = self.writes.arrived();
+        if arrived.waiting.is_empty() {
+            arrived.is_attended = false;
+            self.is_over = true;
+            return None;
+        }
+        Some(std::mem::take(&mut arrived.waiting))
+    }
+
+    fn run(mut self) {
+        while let Some(waiting) = self.take() {
+            let (batches, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+            match block_on(self.writes.engine.write_each(batches)) {
+                Ok(results) => waiting.into_iter().zip(results).for_each(|(written, result)| tell(written, result)),
+                Err(error) => {
+                    waiting
+                        .into_iter()
+                        .for_each(|written| tell(written, Err(Error::new(error.kind(), error.message()))));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Attending {
+    /// Where the engine panicked, or the runtime has ended, nobody may wait for ever.
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut arrived = self.writes.arrived();
+            arrived.is_attended = false;
+            arrived.waiting.clear();
+        }
+    }
+}
+
+fn tell(written: Written, result: Result<Vec<Outcome>>) {
+    // Who has gone does not want to know.
+    let _ = written.send(result);
+}
 
 impl OffThread {
     fn away<T: Send + 'static>(
@@ -34,8 +130,8 @@ impl OffThread {
         work: impl FnOnce(&dyn Engine) -> Result<T> + Send + 'static,
     ) -> Answer<'static, T> {
         // A thread outside of the runtime, such as that of housekeeping, may wait itself.
-        let Ok(runtime) = Handle::try_current() else { return Answer::ready(work(&*self.0)) };
-        let engine = Arc::clone(&self.0);
+        let Ok(runtime) = Handle::try_current() else { return Answer::ready(work(&*self.engine)) };
+        let engine = Arc::clone(&self.engine);
         let work = runtime.spawn_blocking(move || work(&*engine));
         Answer::pending(async move { work.await.unwrap_or_else(|_| Err(interrupted())) })
     }
@@ -63,7 +159,7 @@ impl OwnRange {
 
 impl Engine for OffThread {
     fn name(&self) -> &'static str {
-        self.0.name()
+        self.engine.name()
     }
 
     fn is_inline(&self) -> bool {
@@ -72,18 +168,18 @@ impl Engine for OffThread {
 
     fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>> {
         if addresses.len() <= SHORT_ROWS {
-            return self.0.read(user, addresses, view);
+            return self.engine.read(user, addresses, view);
         }
         let (user, addresses) = (user.to_owned(), addresses.to_owned());
         self.away(move |engine| block_on(engine.read(&user, &addresses, view)))
     }
 
     fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>> {
-        self.0.read_one(user, namespace, key, view)
+        self.engine.read_one(user, namespace, key, view)
     }
 
     fn peek(&self, user: &str, namespace: &str, key: &str) -> Option<Option<Row>> {
-        self.0.peek(user, namespace, key)
+        self.engine.peek(user, namespace, key)
     }
 
     fn scan<'a>(
@@ -95,7 +191,7 @@ impl Engine for OffThread {
         page: PageSize,
     ) -> Answer<'a, Page<Row>> {
         if page.rows <= SHORT_ROWS && page.bytes <= SHORT_BYTES {
-            return self.0.scan(user, namespace, range, view, page);
+            return self.engine.scan(user, namespace, range, view, page);
         }
         let (user, namespace, range) = (user.to_owned(), namespace.to_owned(), OwnRange::of(range));
         self.away(move |engine| block_on(engine.scan(&user, &namespace, range.range(), view, page)))
@@ -117,7 +213,10 @@ impl Engine for OffThread {
     }
 
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
-        self.away(move |engine| block_on(engine.write(batch)))
+        match Handle::try_current() {
+            Ok(runtime) => self.writes.write(&runtime, batch),
+            Err(_) => self.engine.write(batch),
+        }
     }
 
     fn clear<'a>(
@@ -138,14 +237,14 @@ impl Engine for OffThread {
 
     fn changes<'a>(&'a self, user: &'a str, since: Version, limit: usize) -> Answer<'a, Changes> {
         if limit <= SHORT_ROWS {
-            return self.0.changes(user, since, limit);
+            return self.engine.changes(user, since, limit);
         }
         let user = user.to_owned();
         self.away(move |engine| block_on(engine.changes(&user, since, limit)))
     }
 
     fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version> {
-        self.0.wait_for_change(user, since, until)
+        self.engine.wait_for_change(user, since, until)
     }
 
     fn maintain(&self) -> Answer<'_, bool> {
@@ -153,7 +252,7 @@ impl Engine for OffThread {
     }
 
     fn suspend(&self) -> Box<dyn Suspended + '_> {
-        self.0.suspend()
+        self.engine.suspend()
     }
 
     fn close(&self) -> Answer<'_, ()> {

@@ -166,6 +166,21 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// id under which something else was applied. In all of these nothing was stored.
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>>;
 
+    /// Applies batches that have nothing to do with each other, as [`Engine::write`] does each, in this order; one result
+    /// for each. An engine may have them share what a commit costs.
+    ///
+    /// # Errors
+    /// Those of all batches alike; that of a single one is its result.
+    fn write_each(&self, batches: Vec<Batch>) -> Answer<'_, Vec<Result<Vec<Outcome>>>> {
+        Answer::pending(async move {
+            let mut results = Vec::with_capacity(batches.len());
+            for batch in batches {
+                results.push(self.write(batch).await);
+            }
+            Ok(results)
+        })
+    }
+
     /// Removes every record of a namespace in time independent of their number; returns how many live ones there were.
     ///
     /// # Errors

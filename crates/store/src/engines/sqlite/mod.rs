@@ -82,7 +82,8 @@ pub(crate) struct Shared {
     path: PathBuf,
     durability: Durability,
     rules: Rules,
-    queue: CommitQueue<Job, Done>,
+    /// Whoever comes brings a list of jobs, mostly of one.
+    queue: CommitQueue<Vec<Job>, Vec<Result<Done>>>,
     cache: Option<HotCache>,
     waiters: Waiters,
     /// Held for reading by every call, for writing by whoever closes all connections.
@@ -146,7 +147,7 @@ impl SqliteEngine {
     }
 
     fn submit(&self, job: Job) -> Result<Done> {
-        self.0.submit(job)
+        self.0.submit(vec![job])?.pop().unwrap_or_else(|| Err(mismatched()))
     }
 }
 
@@ -278,16 +279,21 @@ impl Shared {
         self.cache.as_ref().map(HotCache::detach)
     }
 
-    fn submit(&self, job: Job) -> Result<Done> {
+    /// Does jobs, with those of others who come meanwhile in one transaction; one result for each.
+    fn submit(&self, jobs: Vec<Job>) -> Result<Vec<Result<Done>>> {
         let connections = self.connections();
         connections.check_open()?;
         let mut broken = false;
-        let result = self.queue.submit(job, |jobs| {
+        let result = self.queue.submit(jobs, |lists| {
+            let lengths: Vec<usize> = lists.iter().map(Vec::len).collect();
+            let jobs: Vec<Job> = lists.into_iter().flatten().collect();
             let mut writer = lock(&connections.writer);
-            match self.trusted_writer(&mut writer, &mut broken) {
+            let mut results = match self.trusted_writer(&mut writer, &mut broken) {
                 Ok(writer) => writer.run(&jobs, &self.rules, self.cache.as_ref()),
                 Err(error) => jobs.iter().map(|_| Err(Error::new(error.kind(), error.message()))).collect(),
             }
+            .into_iter();
+            lengths.into_iter().map(|length| Ok(results.by_ref().take(length).collect())).collect()
         });
         drop(connections);
         self.waiters.notify();
@@ -462,11 +468,12 @@ impl Engine for SqliteEngine {
     }
 
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
-        let request = Request::of_batch(&batch);
-        Answer::ready(self.submit(Job::Write(batch, request)).and_then(|done| match done {
-            Done::Outcomes(outcomes) => Ok(outcomes),
-            _ => Err(mismatched()),
-        }))
+        Answer::ready(self.submit(write_job(batch)).and_then(outcomes))
+    }
+
+    fn write_each(&self, batches: Vec<Batch>) -> Answer<'_, Vec<Result<Vec<Outcome>>>> {
+        let results = self.0.submit(batches.into_iter().map(write_job).collect());
+        Answer::ready(results.map(|results| results.into_iter().map(|done| done.and_then(outcomes)).collect()))
     }
 
     fn clear<'a>(
@@ -532,6 +539,18 @@ impl Engine for SqliteEngine {
         connections.closed = true;
         connections.close();
         Answer::ready(Ok(()))
+    }
+}
+
+fn write_job(batch: Batch) -> Job {
+    let request = Request::of_batch(&batch);
+    Job::Write(batch, request)
+}
+
+fn outcomes(done: Done) -> Result<Vec<Outcome>> {
+    match done {
+        Done::Outcomes(outcomes) => Ok(outcomes),
+        _ => Err(mismatched()),
     }
 }
 
