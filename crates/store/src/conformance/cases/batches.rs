@@ -3,10 +3,11 @@
 use super::Cases;
 use crate::blocking::block_on;
 use crate::conformance::subject::{
-    OutcomeExt, SECOND, TICK, WriteExt, append, increment, json, merge, pairs, put, refused,
+    OutcomeExt, SECOND, TICK, USER, WriteExt, append, increment, json, merge, pairs, put, refused,
 };
 use crate::error::ErrorKind;
-use crate::model::{Expiry, Mutation};
+use crate::model::{Batch, Expiry, Mutation, Write};
+use crate::quota::Quota;
 
 pub(super) fn add_to(cases: &mut Cases) {
     cases.add("a batch of nothing does nothing", |subject| {
@@ -149,5 +150,33 @@ pub(super) fn add_to(cases: &mut Cases) {
         assert!(outcomes[..500].iter().all(|outcome| !outcome.existed && outcome.text() == Some("1")));
         assert!(outcomes[500..].iter().all(|outcome| outcome.existed && outcome.text() == Some("2")));
         assert_eq!(notes.count(""), 500);
+    });
+
+    cases.add("batches that are brought together are each whole, in order, and fail alone", |subject| {
+        let notes = subject.notes();
+        notes.set("full", "1");
+        let of = |user: &str, writes: Vec<Write>| Batch {
+            user: user.into(),
+            agent: None,
+            writes,
+            request: None,
+            quota: Some(Quota { records: Some(3), bytes: None }),
+        };
+        let batches = vec![
+            of(USER, vec![notes.write_to("a", increment("1")), notes.write_to("b", put("1"))]),
+            of(USER, vec![notes.write_to("a", increment("1")), notes.write_to("full", put("1")).if_version(0)]),
+            of(USER, vec![notes.write_to("c", put("1"))]),
+            of("other", vec![notes.write_to("a", increment("5"))]),
+            of(USER, vec![notes.write_to("a", increment("1"))]),
+        ];
+        let results = block_on(subject.engine().write_each(batches)).expect("results");
+        let results: Vec<_> = results
+            .iter()
+            .map(|result| result.as_ref().map(|done| done[0].text()).map_err(|error| error.kind()))
+            .collect();
+        let refused = [Err(ErrorKind::Conflict), Err(ErrorKind::QuotaExceeded)];
+        assert_eq!(results, [Ok(Some("1")), refused[0], refused[1], Ok(Some("5")), Ok(Some("2"))]);
+        assert_eq!(notes.get_all(), pairs([("a", "2"), ("b", "1"), ("full", "1")]));
+        assert_eq!(block_on(subject.engine().write_each(Vec::new())).expect("no results").len(), 0);
     });
 }
