@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use utoipa::openapi::path::{Operation, ParameterBuilder, ParameterIn};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi as Description, Ref, Required, Response, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
@@ -59,7 +60,13 @@ struct Document;
 /// Those that can be told from another time.
 const ONE_WRITE: [&str; 5] = ["put_record", "change_record", "delete_record", "clear_namespace", "write_batch"];
 const IDEMPOTENCY_KEY: &str = "A name that the caller gives to this request alone: repeated under it within 24 hours, it is \
-                               not applied again, and answers what it answered the first time";
+                               not applied again, and answers what it answered the first time. Names are the user's, \
+                               whichever token shows them; for another request, or another agent's, one is refused";
+
+/// How a caller shows who it is.
+const TOKEN: &str = "token";
+const TOKEN_DESCRIPTION: &str = "A token made with `ads token create`. A server that only its own machine can reach needs none \
+                                 until the store holds one";
 
 /// What all routes to data have in common: who calls, and how they may fail.
 struct Common;
@@ -68,11 +75,15 @@ impl Modify for Common {
     fn modify(&self, description: &mut Description) {
         // Those without a server of their own are served where this document is.
         description.servers = None;
+        let mut token = Http::new(HttpAuthScheme::Bearer);
+        token.description = Some(TOKEN_DESCRIPTION.to_owned());
+        description.components.get_or_insert_default().add_security_scheme(TOKEN, SecurityScheme::Http(token));
         for (path, item) in &mut description.paths.paths {
             let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 let concerns_data = path.starts_with("/data-store/");
                 if concerns_data || path == "/metrics" {
+                    operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
                     add_callers(operation);
                     add_failures(operation);
                     if ONE_WRITE.contains(&operation.operation_id.as_deref().unwrap_or_default()) {

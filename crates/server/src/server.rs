@@ -26,10 +26,17 @@ impl Server {
     /// The store stays the caller's to close.
     ///
     /// # Errors
-    /// `Unavailable` where the address cannot be listened on. `InvalidArgument` for options that do not go together, and
-    /// where others than this machine could connect to a store that holds no token.
+    /// `Unavailable` where the address cannot be listened on. `InvalidArgument` for options that do not go together, for a
+    /// store that is on a server, and where others than this machine could connect to a store that holds no token.
     pub async fn bind(store: &Store, options: ServerOptions) -> Result<Running> {
         options.check()?;
+        if store.caller().is_some() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the store is on a server already, which knows its tokens and is the only one that does: connect to that \
+                 one, or put a reverse proxy in front of it",
+            ));
+        }
         if !options.listen.ip().is_loopback() && !Tokens::of(store)?.are_required().await? {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,

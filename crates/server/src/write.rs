@@ -226,7 +226,7 @@ fn described(address: &[(&str, usize)]) -> RefOr<Schema> {
                 .property(
                     "unique",
                     ObjectBuilder::new()
-                        .schema_type(Type::Boolean)
+                        .schema_type(SchemaType::from_iter([Type::Boolean, Type::Null]))
                         .description(Some("Leaves out items that the list already holds")),
                 )
                 .property("maxLength", whole("Drops the oldest items above this length")),

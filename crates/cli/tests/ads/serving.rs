@@ -84,3 +84,13 @@ fn where_it_cannot_listen_it_says_so() {
     }
     assert_eq!(serving.stop(Signal::TERM).code, 0);
 }
+
+#[test]
+fn what_is_on_a_server_is_not_served_once_more() {
+    let ads = Ads::new();
+    let serving = Serving::start(&ads);
+    let store = format!("http://{}", serving.address);
+    let message = ads.ads(&["serve", "--store", &store, "--listen", "127.0.0.1:0"]).fails(2).to_owned();
+    assert!(message.contains("on a server already") && message.contains("reverse proxy"), "{message}");
+    assert_eq!(serving.stop(Signal::TERM).code, 0);
+}

@@ -39,10 +39,13 @@ fn every_operation_says_how_it_may_fail() {
             assert!(operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()), "{method} {path}");
             let responses = operation["responses"].as_object().expect("responses");
             let needed: &[&str] = match (path.starts_with("/data-store/"), operation.get("requestBody")) {
-                (true, Some(_)) => &["400", "413", "415", "500", "503"],
-                (true, None) => &["400", "500", "503"],
+                (true, Some(_)) => &["400", "401", "413", "415", "500", "503"],
+                (true, None) => &["400", "401", "500", "503"],
                 (false, _) => &["200"],
             };
+            let shows_a_token =
+                operation["security"].as_array().is_some_and(|schemes| schemes[0].get("token").is_some());
+            assert_eq!(shows_a_token, responses.contains_key("401"), "{method} {path}");
             needed.iter().for_each(|status| assert!(responses.contains_key(*status), "{method} {path} {status}"));
         }
     }

@@ -1,5 +1,6 @@
 //! Requests that come twice, because nobody knows whether the first one arrived.
 
+use agent_data_store_server::Access;
 use serde_json::{Value, json};
 
 use crate::support::{Reply, TestServer, on_each_engine, record};
@@ -65,6 +66,34 @@ fn a_name_belongs_to_one_request_of_one_user() {
         for name in ["", &"x".repeat(257)] {
             named(server, "PUT", &path, name, &json!({"value": 1})).fails(400, "invalid_argument");
         }
+    });
+}
+
+#[test]
+fn a_name_is_the_users_whichever_token_shows_it() {
+    on_each_engine(|server| {
+        let token = |user: &str, agent: Option<&str>, namespaces: &[&str]| {
+            let issued = server.token(user, |new| {
+                new.access = Access::Write;
+                new.agent = agent.map(ToOwned::to_owned);
+                new.namespaces = namespaces.iter().map(ToString::to_string).collect();
+            });
+            issued.1
+        };
+        let path = record("n", "k");
+        let add = |token: &str, by: u64| {
+            let headers = [JSON, ("idempotency-key", "once"), ("authorization", token)];
+            server.send("POST", &path, &headers, json!({"op": "increment", "by": by}).to_string())
+        };
+        let (old, new) = (token("alice", None, &[]), token("alice", None, &["n"]));
+        let added = add(&old, 1).expect(200);
+        assert_eq!(add(&new, 1).expect(200), added, "a token was replaced between the first time and the second");
+        add(&new, 2).fails(400, "invalid_argument");
+        add(&token("alice", Some("other"), &[]), 1).fails(400, "invalid_argument");
+        add(&token("alice", None, &["elsewhere"]), 1).fails(403, "permission_denied");
+        assert_eq!(add(&token("bob", None, &[]), 5).expect(200)["result"], 5);
+        let found = server.send("GET", &path, &[("authorization", &old)], "").expect(200);
+        assert_eq!(found["value"], 1);
     });
 }
 
