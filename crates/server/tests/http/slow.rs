@@ -184,3 +184,28 @@ fn a_request_in_flight_is_answered_after_the_door_is_closed() {
     let answer = client.join().expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
+
+#[test]
+fn connections_without_a_request_do_not_keep_the_server_from_stopping() {
+    let server = TestServer::with(|options| {
+        options.shutdown_grace = 10 * PATIENCE;
+        options.idle_timeout = 10 * PATIENCE;
+        // For those that have begun one.
+        options.header_timeout = SOON;
+    });
+    let mut never_used = connect(server.address());
+    let mut used = connect(server.address());
+    used.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the server reads");
+    assert!(head(&mut used).starts_with("HTTP/1.1 200 "));
+    let mut begun = connect(server.address());
+    begun.write_all(b"GET /health HT").expect("the server reads");
+    let mut begun_again = connect(server.address());
+    begun_again.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /he").expect("the server reads");
+    assert!(head(&mut begun_again).starts_with("HTTP/1.1 200 "));
+    let began = Instant::now();
+    server.stop();
+    assert!(began.elapsed() < PATIENCE, "it waited for the end of the grace");
+    for stream in [&mut never_used, &mut used, &mut begun, &mut begun_again] {
+        rest(stream);
+    }
+}
