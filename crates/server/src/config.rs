@@ -37,7 +37,7 @@ pub struct ServerOptions {
     /// How much of all bodies that are being received or worked on is held in memory, in bytes. Default 1 GiB.
     #[serde(with = "values::bytes")]
     pub body_memory: usize,
-    /// Largest head of a request, in bytes, at least 8 KiB. Default 32 KiB.
+    /// Largest head of a request, in bytes, at least 16 KiB, so that the longest names fit. Default 32 KiB.
     #[serde(with = "values::bytes")]
     pub header_bytes: usize,
     /// Most headers of a request. Default 64.
@@ -155,8 +155,8 @@ impl ServerOptions {
         if self.body_memory < self.body_bytes {
             return Err(invalid("body_memory is less than body_bytes: the largest bodies would never be taken"));
         }
-        if self.header_bytes < 8 << 10 {
-            return Err(invalid("header_bytes is under 8 KiB: give at least that"));
+        if self.header_bytes < 16 << 10 {
+            return Err(invalid("header_bytes is under 16 KiB: give at least that, so that the longest names fit"));
         }
         if self.header_count == 0 || self.connections == 0 {
             return Err(invalid("header_count and connections are at least 1"));
@@ -373,7 +373,7 @@ mod tests {
             ("body_memory", "1MiB"),
             ("connections", "100"),
             ("cors_origins", "https://a.example, https://b.example"),
-            ("header_bytes", "16KiB"),
+            ("header_bytes", "20KiB"),
             ("header_count", "20"),
             ("header_timeout", "5s"),
             ("heartbeat", "1500ms"),
@@ -446,7 +446,7 @@ mod tests {
         };
         assert!(refused(|options| options.tls_key = Some("key.pem".into())));
         assert!(refused(|options| options.heartbeat = options.idle_timeout));
-        assert!(refused(|options| options.header_bytes = 100));
+        assert!(refused(|options| options.header_bytes = (16 << 10) - 1));
         assert!(refused(|options| options.connections = 0));
         assert!(refused(|options| options.body_memory = options.body_bytes - 1));
         assert!(refused(|options| options.cors_origins = vec!["*".to_owned()]));

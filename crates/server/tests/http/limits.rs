@@ -40,10 +40,10 @@ fn a_body_over_the_limit_is_413() {
 #[test]
 fn a_head_over_the_limit_is_431() {
     let server = TestServer::with(|options| {
-        options.header_bytes = 8 << 10;
+        options.header_bytes = 16 << 10;
         options.header_count = 10;
     });
-    let long = "x".repeat(9 << 10);
+    let long = "x".repeat(17 << 10);
     assert_eq!(server.send("GET", "/health", &[("x-long", &long)], "").status, 431);
     assert_eq!(server.send("GET", "/health", &[("x-many", "1"); 11], "").status, 431);
     assert_eq!(server.send("GET", "/health", &[("x-many", "1"); 5], "").status, 200);

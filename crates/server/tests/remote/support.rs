@@ -18,14 +18,22 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// A server over a file of its own.
 pub(crate) struct TestServer {
     address: SocketAddr,
+    options: ServerOptions,
     folder: TempDir,
     serving: Option<(Running, Store)>,
 }
 
 impl TestServer {
     pub(crate) fn start() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A server with options of its own.
+    pub(crate) fn with(adjust: impl Fn(&mut ServerOptions)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), folder, serving: None };
+        let mut options = ServerOptions::default();
+        adjust(&mut options);
+        let mut server = Self { address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), options, folder, serving: None };
         server.start_again();
         server
     }
@@ -34,7 +42,7 @@ impl TestServer {
     pub(crate) fn start_again(&mut self) {
         let url = sqlite_url(&self.folder.path().join("store.db"));
         let store = block_on(Store::open(&url, Options::default())).expect("the store opens");
-        let mut options = ServerOptions::default();
+        let mut options = self.options.clone();
         options.listen = self.address;
         let running = RUNTIME.block_on(Server::bind(&store, options)).expect("the server listens");
         self.address = running.local_addr();
