@@ -33,6 +33,11 @@ pub(crate) struct JsonBody {
 }
 
 impl JsonBody {
+    /// The body as it came.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// The body as what it should be. The message names what is missing or in the way, never a value.
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         serde_json::from_slice(&self.bytes).map_err(|error| {

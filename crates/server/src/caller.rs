@@ -50,6 +50,38 @@ impl Caller {
         &self.0.permit
     }
 
+    /// Whoever started this process.
+    pub(crate) fn of_process(app: App, permit: Permit, identity: Identity) -> Self {
+        Self(Arc::new(Call { app, permit, identity, request: None, sends_body: true }))
+    }
+
+    /// The same caller under the name of an agent.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a name outside of the limits.
+    pub(crate) fn as_agent(&self, agent: &str) -> Result<Self> {
+        let Call { app, permit, identity, request, sends_body } = &*self.0;
+        let identity = Identity::new(identity.user(), Some(agent))?;
+        let (app, permit, request) = (app.clone(), permit.clone(), request.clone());
+        Ok(Self(Arc::new(Call { app, permit, identity, request, sends_body: *sends_body })))
+    }
+
+    /// Whether the token still is what it was, for those who go on for long after their request.
+    ///
+    /// # Errors
+    /// `Unauthenticated` where it is not.
+    pub(crate) async fn check_still_valid(&self) -> Result<()> {
+        match &self.0.permit {
+            Permit::Token(token) => self.0.app.tokens().check_still_valid(token).await,
+            Permit::Everything | Permit::Given { .. } => Ok(()),
+        }
+    }
+
+    /// What all requests share.
+    pub(crate) fn app(&self) -> &App {
+        &self.0.app
+    }
+
     /// Whether a read by this call counts, unless the caller has said so.
     pub(crate) fn counts(&self, asked: Option<bool>) -> bool {
         self.0.sends_body && asked.unwrap_or(true)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::config_values as values;
+use crate::mcp::{FEWEST_CHARACTERS, USUAL_CHARACTERS};
 use crate::other_sites::is_origin;
 
 /// What the variables start with: `ADS_BODY_BYTES` is `body_bytes`.
@@ -78,6 +79,9 @@ pub struct ServerOptions {
     /// How long one request may wait for a change, a lock or a task, at most. Default 60 s.
     #[serde(with = "values::time")]
     pub longest_wait: Duration,
+    /// Most characters of an answer to a client of the Model Context Protocol, at least 2,000. Default 20,000.
+    #[serde(with = "values::count")]
+    pub mcp_characters: usize,
     /// How often a stream of events shows that it is alive while nothing happens. Default 15 s.
     #[serde(with = "values::time")]
     pub heartbeat: Duration,
@@ -109,6 +113,7 @@ impl Default for ServerOptions {
             users: BTreeMap::new(),
             cors_origins: Vec::new(),
             longest_wait: Duration::from_secs(60),
+            mcp_characters: USUAL_CHARACTERS,
             heartbeat: Duration::from_secs(15),
             shutdown_grace: Duration::from_secs(30),
         }
@@ -160,6 +165,9 @@ impl ServerOptions {
         }
         if self.header_count == 0 || self.connections == 0 {
             return Err(invalid("header_count and connections are at least 1"));
+        }
+        if self.mcp_characters < FEWEST_CHARACTERS {
+            return Err(invalid(format!("mcp_characters is under {FEWEST_CHARACTERS}: give at least that")));
         }
         if let Some(origin) = self.cors_origins.iter().find(|origin| !is_origin(origin)) {
             return Err(invalid(format!("cors_origins: {origin:?} is no origin: write https://app.example.org")));

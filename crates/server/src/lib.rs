@@ -24,6 +24,7 @@ mod config_values;
 mod connection;
 mod error;
 mod listing;
+mod mcp;
 mod metrics;
 mod observe;
 mod off_thread;
@@ -43,4 +44,5 @@ mod write;
 
 pub use auth::{Access, IssuedToken, NewToken, Token, Tokens};
 pub use config::{Config, LogFormat, LogLevel, ServerOptions, UserOptions};
+pub use mcp::{McpOptions, McpServer};
 pub use server::{Running, Server};

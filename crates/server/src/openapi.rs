@@ -7,6 +7,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::openapi::{Content, ObjectBuilder, OpenApi as Description, Ref, Required, Response, ResponseBuilder, Type};
 use utoipa::{Modify, OpenApi};
 
+use crate::mcp::http;
 use crate::routes::{access, batch, changes, docs, health, locks, metrics, namespaces, read, records, tasks, whoami};
 
 static TEXT: LazyLock<String> = LazyLock::new(|| Document::openapi().to_json().unwrap_or_default());
@@ -52,6 +53,9 @@ pub(crate) fn text() -> &'static str {
         metrics::for_admins,
         docs::openapi,
         docs::page,
+        http::post,
+        http::get,
+        http::delete,
     ),
     modifiers(&Common)
 )]
@@ -82,7 +86,7 @@ impl Modify for Common {
             let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
                 let concerns_data = path.starts_with("/data-store/");
-                if concerns_data || path == "/metrics" {
+                if concerns_data || path == "/metrics" || path == "/mcp" {
                     operation.security = Some(vec![SecurityRequirement::new(TOKEN, Vec::<String>::new())]);
                     add_callers(operation);
                     add_failures(operation);

@@ -26,13 +26,22 @@ pub(crate) fn other_sites(origins: &[String]) -> Option<CorsLayer> {
             IF_NONE_MATCH,
             own("idempotency-key"),
             own("last-event-id"),
+            own("mcp-method"),
+            own("mcp-name"),
+            own("mcp-protocol-version"),
+            own("mcp-session-id"),
             own("x-agent-name"),
             own("x-request-id"),
             own("x-user-id"),
         ])
-        .expose_headers([ETAG, LINK, RETRY_AFTER, own("x-expires-at"), own("x-request-id")])
+        .expose_headers([ETAG, LINK, RETRY_AFTER, own("mcp-session-id"), own("x-expires-at"), own("x-request-id")])
         .max_age(REMEMBERED);
     Some(layer)
+}
+
+/// Whether a browser names one of these origins.
+pub(crate) fn is_one_of(origin: &HeaderValue, origins: &[String]) -> bool {
+    origins.iter().any(|known| known.as_bytes() == origin.as_bytes())
 }
 
 /// Whether this can be an origin as browsers send it.

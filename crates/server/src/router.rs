@@ -1,13 +1,14 @@
 //! Every route.
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
 use crate::caller::identify;
 use crate::error::{no_such_method, no_such_path, panicked};
+use crate::mcp::http::{self, Endpoint};
 use crate::observe::observe;
 use crate::other_sites::other_sites;
 use crate::routes::{access, batch, changes, docs, health, locks, metrics, namespaces, read, records, tasks, whoami};
@@ -42,6 +43,7 @@ fn data_routes() -> Routes {
         ("/data-store/access", post(access::record)),
         ("/data-store/changes", get(changes::changes)),
         (METRICS, get(metrics::for_admins)),
+        ("/mcp", get(http::get).post(http::post).delete(http::delete)),
     ]
 }
 
@@ -65,6 +67,7 @@ pub(crate) fn router(app: App) -> Router {
         known.retain(|(path, _)| *path != METRICS);
     }
     let routes = of(known)
+        .layer(Extension(Endpoint::new(&app)))
         .route_layer(from_fn_with_state(app.clone(), identify))
         .merge(of(open_routes()))
         .fallback(no_such_path)

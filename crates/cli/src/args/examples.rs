@@ -169,6 +169,13 @@ Examples:
   ads serve --config /etc/ads.toml --print-config
   curl -s http://127.0.0.1:8787/data-store/namespaces";
 
+pub(super) const MCP_EXAMPLES: &str = "\
+Examples:
+  ads mcp
+  ads mcp --store sqlite:///home/me/notes.db --namespace 'project:*'
+  ads mcp --read-only --max-characters 8000
+  claude mcp add store -- ads mcp";
+
 pub(super) const TOKEN_EXAMPLES: &str = "\
 Examples:
   ads token create --user alice --write

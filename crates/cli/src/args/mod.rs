@@ -2,6 +2,7 @@
 
 mod data;
 mod examples;
+mod mcp;
 mod run;
 mod serve;
 mod time;
@@ -15,6 +16,7 @@ use clap_complete::Shell;
 
 pub(crate) use data::{AppendArgs, ExpireArgs, GetArgs, IncrementArgs, MergeArgs, SetArgs};
 use examples::*;
+pub(crate) use mcp::McpArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use serve::ServeArgs;
 pub(crate) use token::{TokenCommand, TokenCreateArgs};
@@ -243,6 +245,16 @@ pub(crate) enum Command {
     /// everyone on this machine may do everything, and others cannot connect. GET /docs shows all routes.
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<ServeArgs>),
+
+    /// Serve the store to an assistant as tools (Model Context Protocol)
+    ///
+    /// Over stdin and stdout, for the client that starts this command, until it closes its end. Its records then survive
+    /// its sessions and are shared with other agents. With --namespace, in which * stands for any characters, only those
+    /// namespaces are reached. Who writes is recorded under the name that the client gives itself, unless --agent says
+    /// otherwise. Several clients, each with a command of its own, may use one store. Over HTTP, serve does the same at
+    /// /mcp.
+    #[command(after_help = MCP_EXAMPLES)]
+    Mcp(McpArgs),
 
     /// Make, list and revoke tokens for those who use the store over HTTP
     #[command(subcommand, after_help = TOKEN_EXAMPLES)]

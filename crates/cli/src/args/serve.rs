@@ -92,6 +92,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "TIME")]
     longest_wait: Option<String>,
 
+    /// Longest answer to a client of the Model Context Protocol at /mcp, in characters [default: 20000]
+    #[arg(long, value_name = "N")]
+    mcp_characters: Option<String>,
+
     /// How often a stream of events shows that it is alive [default: 15s]
     #[arg(long, value_name = "TIME")]
     heartbeat: Option<String>,
@@ -132,6 +136,7 @@ impl ServeArgs {
             ("quota_bytes", &self.quota_bytes),
             ("cors_origins", &self.cors_origins),
             ("longest_wait", &self.longest_wait),
+            ("mcp_characters", &self.mcp_characters),
             ("heartbeat", &self.heartbeat),
             ("shutdown_grace", &self.shutdown_grace),
             ("log_format", &self.log_format),

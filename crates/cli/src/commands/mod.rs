@@ -5,6 +5,7 @@ mod data;
 mod feed;
 mod keeping;
 mod lock;
+mod mcp;
 mod namespace;
 mod serve;
 mod tasks;
@@ -54,6 +55,7 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Changes(args) => session.changes(args, &mut out),
         Command::Wait(args) => session.wait(args, &mut out),
         Command::Serve(args) => session.serve(args, &mut out),
+        Command::Mcp(args) => session.mcp(args, &cli.global),
         Command::Token(command) => session.token(command, &cli.global, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;

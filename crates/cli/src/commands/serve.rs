@@ -5,7 +5,11 @@ use std::io;
 use agent_data_store::wire::Object;
 use agent_data_store::{Error, ErrorKind, default_url};
 use agent_data_store_server::{Config, LogFormat, LogLevel, Running, Server, Tokens};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{Session, Sweep};
 use crate::args::ServeArgs;
@@ -110,10 +114,17 @@ fn log(config: &Config) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
-    let _ = match config.log_format {
-        LogFormat::Text => lines.with_target(false).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_target(false).try_init(),
-    };
+    match config.log_format {
+        LogFormat::Text => quiet(lines.with_target(false).finish()),
+        LogFormat::Json => quiet(lines.json().flatten_event(true).with_target(false).finish()),
+    }
+}
+
+/// Logs from now on, but for what the protocol's library says of each message: that shows values.
+pub(super) fn quiet(lines: impl Subscriber + Send + Sync + 'static) {
+    let library = Targets::new().with_default(LevelFilter::TRACE).with_target("rmcp", LevelFilter::ERROR);
+    // Where somebody logs already, that is where it goes.
+    let _ = lines.with(library).try_init();
 }
 
 /// A connection is an open file, and the usual limit is made for programs with few.
@@ -129,25 +140,25 @@ fn allow_open_files() {
     }
 }
 
-fn refused(what: &str, source: io::Error) -> Error {
+pub(super) fn refused(what: &str, source: io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, format!("the system refuses {what} for serving: {source}")).caused_by(source)
 }
 
 /// Those by which people and their tools ask a process to end.
 #[cfg(unix)]
-struct Signals {
+pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -156,15 +167,15 @@ impl Signals {
 }
 
 #[cfg(not(unix))]
-struct Signals(tokio::signal::windows::CtrlC);
+pub(super) struct Signals(tokio::signal::windows::CtrlC);
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         tokio::signal::windows::ctrl_c().map(Self)
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         let _ = self.0.recv().await;
     }
 }

@@ -7,6 +7,7 @@ mod token;
 mod tokens;
 
 pub(crate) use bearer::permit;
+pub(crate) use glob::{Namespaces, check_patterns};
 pub(crate) use permit::Permit;
 pub use token::{Access, Token};
 pub use tokens::{IssuedToken, NewToken, Tokens};

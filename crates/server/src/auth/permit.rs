@@ -17,13 +17,15 @@ pub(crate) enum Permit {
     Everything,
     /// What this token allows.
     Token(Arc<Token>),
+    /// What whoever started this process has said.
+    Given { namespaces: Namespaces, access: Access },
 }
 
 impl Permit {
     /// The id of the token, if there is one.
     pub(crate) fn token(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Everything => None,
+            Self::Everything | Self::Given { .. } => None,
             Self::Token(token) => Some(&token.id),
         }
     }
@@ -32,6 +34,7 @@ impl Permit {
         match self {
             Self::Everything => Access::Admin,
             Self::Token(token) => token.access,
+            Self::Given { access, .. } => *access,
         }
     }
 
@@ -39,12 +42,26 @@ impl Permit {
         match self {
             Self::Everything => &Namespaces::ALL,
             Self::Token(token) => &token.namespaces,
+            Self::Given { namespaces, .. } => namespaces,
         }
     }
 
     /// The patterns of the namespaces that it reaches; none for all.
     pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
         self.namespaces().patterns()
+    }
+
+    /// What a client should know of its limits, in words; nothing where there are none.
+    pub(crate) fn told(&self) -> String {
+        let mut told = String::new();
+        if self.access() == Access::Read {
+            told.push_str(" Here nothing can be written.");
+        }
+        if !self.sees_all() {
+            let patterns: Vec<&str> = self.patterns().collect();
+            told.push_str(&format!(" Only these namespaces are reached: {}.", patterns.join(", ")));
+        }
+        told
     }
 
     /// For whom the caller acts, having asked for this user and this agent.
@@ -89,7 +106,13 @@ impl Permit {
     pub(crate) fn check_read(&self, namespace: &str) -> Result<()> {
         match self.sees(namespace) {
             true => Ok(()),
-            false => Err(denied(format!("the token does not reach namespace {namespace:?}: ask for one that does"))),
+            false => Err(denied(format!(
+                "{} namespace {namespace:?}: ask for one that does",
+                match self {
+                    Self::Given { .. } => "this server does not reach",
+                    Self::Everything | Self::Token(_) => "the token does not reach",
+                }
+            ))),
         }
     }
 
@@ -101,7 +124,10 @@ impl Permit {
     /// Whether anything may be written at all.
     pub(crate) fn check_writes(&self) -> Result<()> {
         match self.access() {
-            Access::Read => Err(denied("the token is read-only: ask for one that allows writing")),
+            Access::Read => Err(denied(match self {
+                Self::Given { .. } => "this server is read-only: ask for one that allows writing",
+                Self::Everything | Self::Token(_) => "the token is read-only: ask for one that allows writing",
+            })),
             Access::Write | Access::Admin => Ok(()),
         }
     }

@@ -175,6 +175,15 @@ impl Tokens {
         }
     }
 
+    /// Whether a token that was recognised before would be now.
+    pub(crate) async fn check_still_valid(&self, token: &Token) -> Result<()> {
+        let present = self.read(&token.id).await?;
+        match present.as_deref().map(|present| present.state(self.now())) {
+            Some("valid") => Ok(()),
+            _ => Err(unauthenticated(&format!("the token {:?} has ended: ask the operator for another one", token.id))),
+        }
+    }
+
     async fn read(&self, id: &str) -> Result<Option<Arc<Token>>> {
         let Some(row) = self.tokens.read_row(id, View::Value).await? else {
             self.parsed.write().unwrap_or_else(PoisonError::into_inner).remove(id);

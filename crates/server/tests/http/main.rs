@@ -7,6 +7,7 @@ mod existing_face;
 mod failing;
 mod hostile;
 mod limits;
+mod mcp;
 mod names;
 mod openapi;
 mod operations;
