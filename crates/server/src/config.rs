@@ -390,6 +390,7 @@ mod tests {
             ("log_format", "json"),
             ("log_level", "warn"),
             ("longest_wait", "2m"),
+            ("mcp_characters", "9000"),
             ("metrics_listen", "127.0.0.1:2"),
             ("quota_bytes", "1GiB"),
             ("quota_records", "1000"),
