@@ -2,7 +2,7 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "run",
     "get",
     "set",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 22] = [
     "changes",
     "wait",
     "serve",
+    "mcp",
     "token",
     "completions",
 ];

@@ -9,6 +9,7 @@ mod feed;
 mod help;
 #[cfg(unix)]
 mod lock;
+mod mcp;
 mod names;
 mod run;
 #[cfg(unix)]
