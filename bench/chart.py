@@ -25,6 +25,7 @@ PANELS = (
     ("hit", "get"), ("mixed", "get"), ("threads", ""),
     ("cold", ""), ("cache_memory", ""), ("credentials", ""),
     ("growth", ""), ("memory", "items"), ("memory", "idle"),
+    ("mcp", ""),
 )  # fmt: skip
 COLUMNS = 3
 # Panels of several measures, most of them ours alone: a bar for each, with what it shows.
@@ -32,6 +33,12 @@ COMPARED = {
     "lock": (("set", "ours", "set"), ("lock", "ours", "lock + unlock")),
     "claim": (("few", "ours", "among few"), ("many", "ours", "among many, 9 in 10 done")),
     "get_or_compute": (("get", "ours", "get"), ("get_or_compute", "ours", "get_or_compute")),
+    "mcp": (
+        ("empty_stdio", "ours", "a tool that does nothing, stdio"),
+        ("get_stdio", "ours", "get, stdio"),
+        ("empty_http", "ours", "a tool that does nothing, HTTP"),
+        ("get_http", "ours", "get, HTTP"),
+    ),
     "hit": (
         ("cache", "ours-rust", "the cache alone"),
         ("uncounted", "ours-rust", "get, not counted"),

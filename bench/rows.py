@@ -118,6 +118,10 @@ ROWS = (
     Row("remote_get", "get", Against(("redis-json",)), at_most=1.0, contender="ours-remote"),
     Row("remote_get", "get", Against(("redis",)), contender="ours-remote", note="orjson; shown, no target"),
     *(
+        Row("mcp", f"get_{transport}", Against(("ours",), f"empty_{transport}"), at_most=1.3)
+        for transport in ("stdio", "http")
+    ),
+    *(
         Row("growth", f"{call}_large", Against(("ours",), f"{call}_small"), at_most=2.5)
         for call in ("hot_get", "get", "hot_set", "set", "hot_list_keys", "list_keys")
     ),

@@ -8,6 +8,7 @@ from scenarios.bulk import Clear, GetAll, GetMany, ListKeys, ListNamespaces, Set
 from scenarios.cache import CacheMemory, Cold, Hit, Mixed, Threads
 from scenarios.credentials import Credentials
 from scenarios.http import HttpMixed, HttpRead, HttpReadMany, HttpWrite, HttpWriteMany, RemoteGet
+from scenarios.mcp import Mcp
 from scenarios.single import Disk, Get4k, Get200, Miss, Set4k, Set200
 from scenarios.size import Growth, Memory
 from scenarios.together import Counters, Writers
@@ -17,7 +18,7 @@ SCENARIOS: dict[str, type[Scenario]] = {
     for scenario in (
         Get200, Get4k, Miss, Cold, Hit, Mixed, Threads, CacheMemory, Set200, Set4k, Credentials,
         Writers, SetMany, GetMany, GetAll, ListKeys, ListNamespaces, Clear, Increment, Counters, Lock, Claims, Compute,
-        HttpRead, HttpWrite, HttpMixed, HttpReadMany, HttpWriteMany, RemoteGet, Growth, Memory, Disk,
+        HttpRead, HttpWrite, HttpMixed, HttpReadMany, HttpWriteMany, RemoteGet, Mcp, Growth, Memory, Disk,
     )
 }  # fmt: skip
 

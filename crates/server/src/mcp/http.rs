@@ -1,6 +1,7 @@
 //! The protocol's streamable HTTP transport at one path. Who calls is known before, as for every route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, FromRequest, Request, State};
@@ -23,6 +24,8 @@ use crate::waiting::stopped;
 const SESSION: &str = "mcp-session-id";
 const METHOD: &str = "mcp-method";
 const LISTEN: &[u8] = b"subscriptions/listen";
+/// How long a session may be without a message: long enough for one that waits to hear of changes.
+const SESSION_KEPT: Duration = Duration::from_secs(3_600);
 /// The namespace of calls that name none.
 const NAMESPACE: &str = "default";
 
@@ -37,7 +40,9 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// One for a server, which ends with it. Needs a tokio runtime.
     pub(crate) fn new(app: &App) -> Self {
-        let sessions = Arc::<LocalSessionManager>::default();
+        let mut sessions = LocalSessionManager::default();
+        sessions.session_config.keep_alive = Some(SESSION_KEPT);
+        let sessions = Arc::new(sessions);
         let ended = CancellationToken::new();
         let options = app.options();
         // Hosts and origins are looked at before.
@@ -124,7 +129,7 @@ pub(crate) async fn get(
 /// Ends a session of the Model Context Protocol.
 #[utoipa::path(
     delete, path = "/mcp", tag = "mcp", operation_id = "mcp_end",
-    responses((status = 202, description = "It has ended"), (status = 200, description = "It has ended")),
+    responses((status = 200, description = "It has ended")),
 )]
 pub(crate) async fn delete(
     State(app): State<App>,
@@ -133,7 +138,12 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result {
     check_origin(&app, request.headers())?;
-    endpoint.answer(&caller, request).await
+    let mut response = endpoint.answer(&caller, request).await?;
+    // Clients take it for a failure where they are told that it will be done.
+    if response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::OK;
+    }
+    Ok(response)
 }
 
 /// Pages of other sites are let in only where the operator names them, as the protocol asks of every server.
