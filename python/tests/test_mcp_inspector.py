@@ -37,7 +37,7 @@ class Inspector:
 
     def ask(self, method: str, *options: str) -> dict[str, Any]:
         program = INSPECTOR / "@modelcontextprotocol" / "inspector" / "clients" / "launcher" / "build" / "index.js"
-        command = [str(INSPECTOR / ".bin" / "node"), str(program), "--cli", *self.target, "--method", method, *options]
+        command = ["node", str(program), "--cli", *self.target, "--method", method, *options]
         command += ["--protocol-era", self.era, "--format", "json"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS)
         assert done.stdout, (command, done.returncode, done.stderr)
