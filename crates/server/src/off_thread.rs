@@ -10,17 +10,28 @@ use agent_data_store::model::{
 };
 use agent_data_store::{Error, ErrorKind, RequestId, Result, Timestamp, block_on};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// More rows than this are a long read.
 const SHORT_ROWS: usize = 64;
 /// A page that may hold more than this is a long read.
 const SHORT_BYTES: usize = 256 << 10;
+/// A page that may hold more than this may as well hold anything.
+const BOUNDED_BYTES: usize = 16 << 20;
+
+/// How many long reads there are at a time. The others wait for their turn, so that there is always a thread for a write.
+const LONG_READS: usize = 16;
+/// How many of these one counts for whose result may have any size.
+const UNBOUNDED: u32 = 4;
 
 /// The engine with its long work taken off the calling thread. One that waits for a network needs no help.
 pub(crate) fn off_thread(engine: Arc<dyn Engine>) -> Arc<dyn Engine> {
     match engine.is_inline() {
-        true => Arc::new(OffThread { writes: Arc::new(Writes::of(Arc::clone(&engine))), engine }),
+        true => {
+            let (writes, long_reads) =
+                (Arc::new(Writes::of(Arc::clone(&engine))), Arc::new(Semaphore::new(LONG_READS)));
+            Arc::new(OffThread { engine, writes, long_reads })
+        }
         false => engine,
     }
 }
@@ -30,6 +41,7 @@ pub(crate) fn off_thread(engine: Arc<dyn Engine>) -> Arc<dyn Engine> {
 struct OffThread {
     engine: Arc<dyn Engine>,
     writes: Arc<Writes>,
+    long_reads: Arc<Semaphore>,
 }
 
 /// Writes on their way to the engine. A thread for each would cost more than the write: waking it, and then whoever waits for
@@ -135,6 +147,25 @@ impl OffThread {
         let work = runtime.spawn_blocking(move || work(&*engine));
         Answer::pending(async move { work.await.unwrap_or_else(|_| Err(interrupted())) })
     }
+
+    /// The same for a read that counts for so many, when it is its turn.
+    fn read_away<T: Send + 'static>(
+        &self,
+        counts_for: u32,
+        work: impl FnOnce(&dyn Engine) -> Result<T> + Send + 'static,
+    ) -> Answer<'static, T> {
+        let Ok(runtime) = Handle::try_current() else { return Answer::ready(work(&*self.engine)) };
+        let (engine, long_reads) = (Arc::clone(&self.engine), Arc::clone(&self.long_reads));
+        Answer::pending(async move {
+            let turn = long_reads.acquire_many_owned(counts_for).await.map_err(|_| interrupted())?;
+            let work = runtime.spawn_blocking(move || {
+                // Until the work is done, also where nobody waits for it any more.
+                let _turn = turn;
+                work(&*engine)
+            });
+            work.await.unwrap_or_else(|_| Err(interrupted()))
+        })
+    }
 }
 
 fn interrupted() -> Error {
@@ -171,7 +202,7 @@ impl Engine for OffThread {
             return self.engine.read(user, addresses, view);
         }
         let (user, addresses) = (user.to_owned(), addresses.to_owned());
-        self.away(move |engine| block_on(engine.read(&user, &addresses, view)))
+        self.read_away(UNBOUNDED, move |engine| block_on(engine.read(&user, &addresses, view)))
     }
 
     fn read_one<'a>(&'a self, user: &'a str, namespace: &'a str, key: &'a str, view: View) -> Answer<'a, Option<Row>> {
@@ -194,22 +225,23 @@ impl Engine for OffThread {
             return self.engine.scan(user, namespace, range, view, page);
         }
         let (user, namespace, range) = (user.to_owned(), namespace.to_owned(), OwnRange::of(range));
-        self.away(move |engine| block_on(engine.scan(&user, &namespace, range.range(), view, page)))
+        let counts_for = if page.bytes <= BOUNDED_BYTES { 1 } else { UNBOUNDED };
+        self.read_away(counts_for, move |engine| block_on(engine.scan(&user, &namespace, range.range(), view, page)))
     }
 
     fn count<'a>(&'a self, user: &'a str, namespace: &'a str, prefix: &'a str) -> Answer<'a, u64> {
         let (user, namespace, prefix) = (user.to_owned(), namespace.to_owned(), prefix.to_owned());
-        self.away(move |engine| block_on(engine.count(&user, &namespace, &prefix)))
+        self.read_away(1, move |engine| block_on(engine.count(&user, &namespace, &prefix)))
     }
 
     fn namespace_names<'a>(&'a self, user: &'a str, prefix: &'a str) -> Answer<'a, Vec<Box<str>>> {
         let (user, prefix) = (user.to_owned(), prefix.to_owned());
-        self.away(move |engine| block_on(engine.namespace_names(&user, &prefix)))
+        self.read_away(1, move |engine| block_on(engine.namespace_names(&user, &prefix)))
     }
 
     fn namespaces<'a>(&'a self, user: &'a str, range: Range<'a>, page: PageSize) -> Answer<'a, Page<NamespaceStats>> {
         let (user, range) = (user.to_owned(), OwnRange::of(range));
-        self.away(move |engine| block_on(engine.namespaces(&user, range.range(), page)))
+        self.read_away(1, move |engine| block_on(engine.namespaces(&user, range.range(), page)))
     }
 
     fn write(&self, batch: Batch) -> Answer<'_, Vec<Outcome>> {
@@ -240,7 +272,7 @@ impl Engine for OffThread {
             return self.engine.changes(user, since, limit);
         }
         let user = user.to_owned();
-        self.away(move |engine| block_on(engine.changes(&user, since, limit)))
+        self.read_away(1, move |engine| block_on(engine.changes(&user, since, limit)))
     }
 
     fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version> {

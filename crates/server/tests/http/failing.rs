@@ -1,6 +1,7 @@
 //! What clients see when the store fails beneath the server.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use agent_data_store::engine::{Answer, Engine, Suspended};
 use agent_data_store::model::{
@@ -16,6 +17,28 @@ use crate::support::{TestServer, record};
 struct Failing {
     engine: Arc<dyn Engine>,
     is_inline: bool,
+    gate: Arc<Gate>,
+}
+
+/// Where calls wait until it is opened.
+#[derive(Debug, Default)]
+struct Gate {
+    waiting: AtomicUsize,
+    is_open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let opened = self.opened.wait_while(self.is_open.lock().unwrap(), |is_open| !*is_open);
+        drop(opened.unwrap());
+    }
+
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
 }
 
 fn fail(key: &str) -> Option<Error> {
@@ -66,6 +89,9 @@ impl Engine for Failing {
     }
 
     fn count<'a>(&'a self, user: &'a str, namespace: &'a str, prefix: &'a str) -> Answer<'a, u64> {
+        if prefix == "waits" {
+            self.gate.pass();
+        }
         self.engine.count(user, namespace, prefix)
     }
 
@@ -121,7 +147,26 @@ impl Engine for Failing {
 
 /// Servers over an engine that works where it is called, and over one that does not.
 fn servers() -> [TestServer; 2] {
-    [true, false].map(|is_inline| TestServer::layered(|engine| Arc::new(Failing { engine, is_inline })))
+    let failing = |engine, is_inline| Failing { engine, is_inline, gate: Arc::default() };
+    [true, false].map(|is_inline| TestServer::layered(|engine| Arc::new(failing(engine, is_inline))))
+}
+
+#[test]
+fn long_reads_leave_a_thread_for_writes() {
+    // More than a runtime has threads for what waits.
+    const READS: usize = 600;
+    let gate = Arc::new(Gate::default());
+    let of_engine = Arc::clone(&gate);
+    let server = TestServer::layered(|engine| Arc::new(Failing { engine, is_inline: true, gate: of_engine }));
+    let reads: Vec<_> = (0..READS).map(|_| server.begin("/data-store/namespaces/n/count?prefix=waits")).collect();
+    server.await_in_flight(READS);
+    server.await_until("some read", || gate.waiting.load(Ordering::Relaxed) > 0);
+    server.put(&record("n", "k"), r#"{"value": 1}"#).expect(200);
+    server.get(&record("n", "k")).expect(200);
+    gate.open();
+    for read in reads {
+        assert_eq!(read.end().expect(200)["count"], 0);
+    }
 }
 
 #[test]
