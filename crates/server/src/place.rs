@@ -11,7 +11,7 @@ use axum::http::header::LINK;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Uri};
 use axum::response::Response;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{CONTROLS, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
@@ -116,10 +116,13 @@ impl Shown {
 pub(crate) fn linked_to_next(uri: &Uri, last: Option<&str>, mut response: Response) -> Response {
     let Some(last) = last else { return response };
     let query = uri.query().unwrap_or_default();
-    let others = query.split('&').filter(|option| !option.is_empty() && !option.starts_with("after="));
+    let is_after = |option: &str| percent_decode_str(option.split('=').next().unwrap_or_default()).eq(*b"after");
+    let others = query.split('&').filter(|option| !option.is_empty() && !is_after(option));
     let after = format!("after={}", utf8_percent_encode(last, NON_ALPHANUMERIC));
     let query: Vec<&str> = others.chain([&*after]).collect();
-    let link = format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"));
+    // Some clients write UTF-8 as it is, which a header cannot hold.
+    let (path, query) = (utf8_percent_encode(uri.path(), CONTROLS), query.join("&"));
+    let link = format!("<{path}?{}>; rel=\"next\"", utf8_percent_encode(&query, CONTROLS));
     if let Ok(link) = HeaderValue::from_str(&link) {
         response.headers_mut().insert(LINK, link);
     }

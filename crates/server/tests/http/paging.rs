@@ -195,3 +195,21 @@ fn a_read_counts_unless_it_is_said_not_to() {
         assert_eq!(records[0]["lastAccessedByAgent"], "reader");
     });
 }
+
+#[test]
+fn a_link_leads_on_however_the_query_was_written() {
+    let server = TestServer::memory();
+    for key in ["ü1", "ü2"] {
+        server.put(&record("ü", key), r#"{"value": 1}"#).expect(200);
+    }
+    // As it is, which a client library would encode.
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        crate::slow::exchange(server.address(), request.as_bytes())
+    };
+    let first = ask("/data-store/namespaces/ü/records?limit=1&keysOnly=true&prefix=ü&%61fter=a");
+    let link = first.lines().find_map(|line| line.strip_prefix("link: ")).unwrap_or_else(|| panic!("{first}"));
+    let next = link.strip_prefix('<').and_then(|link| link.split_once('>')).expect("a link").0;
+    assert!(next.is_ascii(), "{link}");
+    assert_eq!(server.get(next).expect(200), json!(["ü2"]));
+}
