@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::admission::hold_until_sent;
 use crate::app::App;
-use crate::auth::{Permit, permit};
+use crate::auth::{Permit, permit, unauthenticated};
 use crate::error::Failure;
 
 const USER: &str = "x-user-id";
@@ -66,13 +66,18 @@ impl Caller {
         Ok(Self(Arc::new(Call { app, permit, identity, request, sends_body: *sends_body })))
     }
 
-    /// Whether the token still is what it was, for those who go on for long after their request.
+    /// Whether the token still is what it was, and where there was none, whether none is needed still: for those who go on
+    /// for long after their request.
     ///
     /// # Errors
     /// `Unauthenticated` where it is not.
     pub(crate) async fn check_still_valid(&self) -> Result<()> {
+        let tokens = self.0.app.tokens();
         match &self.0.permit {
-            Permit::Token(token) => self.0.app.tokens().check_still_valid(token).await,
+            Permit::Token(token) => tokens.check_still_valid(token).await,
+            Permit::Everything if tokens.are_required().await? => {
+                Err(unauthenticated("the store has a token by now: show one"))
+            }
             Permit::Everything | Permit::Given { .. } => Ok(()),
         }
     }
@@ -177,7 +182,7 @@ pub(crate) async fn identify(State(app): State<App>, mut request: Request, next:
     };
     request.extensions_mut().insert(caller.clone());
     let response = match timeout(longest, next.run(request)).await {
-        Ok(response) => hold_until_sent(admitted, response),
+        Ok(response) => hold_until_sent(admitted, caller.0.app.memory(), response).await,
         Err(_) => Failure::Store(too_long()).into_response(),
     };
     told_by(caller, response)

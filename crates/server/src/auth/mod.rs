@@ -10,4 +10,5 @@ pub(crate) use bearer::permit;
 pub(crate) use glob::{Namespaces, check_patterns};
 pub(crate) use permit::Permit;
 pub use token::{Access, Token};
+pub(crate) use tokens::unauthenticated;
 pub use tokens::{IssuedToken, NewToken, Tokens};

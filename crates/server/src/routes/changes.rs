@@ -73,7 +73,11 @@ pub(crate) async fn changes(
     let limit = query.limit.unwrap_or(USUAL_LIMIT).min(HIGHEST_LIMIT);
     let until = Instant::now() + bounded(&app, query.wait);
     let mut position = since;
+    let mut waited = false;
     let changes = loop {
+        if waited {
+            caller.check_still_valid().await?;
+        }
         let changes = visible::changes(caller.permit(), &view, position, limit).await?;
         let all_hidden = changes.changes.is_empty() && !caller.permit().sees_all();
         match changes.last > position && position >= changes.complete_from {
@@ -86,9 +90,10 @@ pub(crate) async fn changes(
             break changes;
         }
         tokio::select! {
-            waited = view.wait_for_changes(position, left) => drop(waited?),
+            newest = view.wait_for_changes(position, left) => drop(newest?),
             () = stopped(&app) => {}
         }
+        waited = true;
     };
     Ok(json(shown(&changes)))
 }
@@ -139,13 +144,14 @@ impl Events {
         visible::changes(self.caller.permit(), &self.view, self.position, USUAL_LIMIT).await
     }
 
-    /// The next event, waiting for it; `None` when the server stops or the store fails. The client then comes back by
-    /// itself, and says how far it got.
+    /// The next event, waiting for it; `None` when the server stops, the store fails or the token has ended. The client then
+    /// comes back by itself, and says how far it got.
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.read.next() {
                 return Some(event);
             }
+            self.caller.check_still_valid().await.ok()?;
             let changes = self.changes().await.ok()?;
             if self.position < changes.complete_from {
                 self.position = changes.complete_from;

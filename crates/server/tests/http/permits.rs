@@ -281,3 +281,33 @@ fn without_tokens_only_this_machine_may_connect_and_only_by_its_own_names() {
     let (_, token) = server.token("alice", |_| {});
     server.send("GET", "/data-store/whoami", &[("host", "ads.example"), ("authorization", &token)], "").expect(200);
 }
+
+#[test]
+fn who_follows_changes_hears_nothing_more_when_its_token_has_ended() {
+    let server = TestServer::memory();
+    let (_, writer) = server.token("alice", |new| new.access = Access::Write);
+    let (id, reader) = server.token("alice", |_| {});
+    let shows = [("authorization", &*reader)];
+    let mut events = server.events("/data-store/changes?since=0", &shows);
+    let put = |key: &str| server.send("PUT", &record("n", key), &[JSON, ("authorization", &writer)], r#"{"value": 1}"#);
+    put("before").expect(200);
+    let change = events.next().expect("an event").data;
+    assert_eq!(change["key"], "before");
+    let waiting = server.begin_with(&format!("/data-store/changes?since={}&wait=60", change["version"]), &shows);
+    server.await_in_flight_by(1, &[("authorization", &server.token("operator", |new| new.access = Access::Admin).1)]);
+    assert!(block_on(server.tokens().revoke(&id)).expect("it is there"));
+    put("after").expect(200);
+    assert_eq!(events.next(), None);
+    waiting.end().fails(401, "unauthenticated");
+}
+
+#[test]
+fn who_follows_changes_without_a_token_hears_nothing_more_when_one_is_needed() {
+    let server = TestServer::memory();
+    let mut events = server.events("/data-store/changes?since=0", &[]);
+    server.put(&record("n", "before"), r#"{"value": 1}"#).expect(200);
+    assert_eq!(events.next().expect("an event").data["key"], "before");
+    let (_, writer) = server.token("default", |new| new.access = Access::Write);
+    server.send("PUT", &record("n", "after"), &[JSON, ("authorization", &writer)], r#"{"value": 1}"#).expect(200);
+    assert_eq!(events.next(), None);
+}

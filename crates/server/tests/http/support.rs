@@ -153,7 +153,11 @@ impl TestServer {
 
     /// Sends a request whose answer is not awaited yet.
     pub(crate) fn begin(&self, path: &str) -> Pending<'_> {
-        let request = self.client.request(self.request("GET", path, &[], ""));
+        self.begin_with(path, &[])
+    }
+
+    pub(crate) fn begin_with(&self, path: &str, headers: &[(&str, &str)]) -> Pending<'_> {
+        let request = self.client.request(self.request("GET", path, headers, ""));
         Pending { server: &self.runtime, answer: self.runtime.spawn(answer(request)) }
     }
 
@@ -198,10 +202,16 @@ impl TestServer {
 
     /// Waits until so many requests wait for their answer.
     pub(crate) fn await_in_flight(&self, requests: usize) {
+        self.await_in_flight_by(requests, &[]);
+    }
+
+    /// The same, looked at by an admin.
+    pub(crate) fn await_in_flight_by(&self, requests: usize, admin: &[(&str, &str)]) {
         // The one that asks is one of them.
         let expected = format!("ads_http_requests_in_flight {}", requests + 1);
         self.await_until(&expected, || {
-            String::from_utf8_lossy(&self.get("/metrics").body).lines().any(|line| line == expected)
+            let metrics = self.send("GET", "/metrics", admin, "").body;
+            String::from_utf8_lossy(&metrics).lines().any(|line| line == expected)
         });
     }
 
