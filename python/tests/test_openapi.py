@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,15 @@ def test_no_request_is_answered_otherwise_than_described(
             "--header", f"Authorization: Bearer {token}", "--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing",
             "--max-examples", "40", "--seed", "1", "--generation-database", "none", "--request-timeout", "10",
             "--continue-on-failure", "--no-shrink", "--no-color",
+            # The messages there are another protocol's, and some answers have no end.
+            "--exclude-path", "/mcp",
         ]  # fmt: skip
         command = [str(program), "run", f"{server.url}/openapi.json", *options]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
-        # All were asked but the one for the description itself, and by somebody who may.
-        assert "Selected: 27/27" in done.stdout and "Tested: 27" in done.stdout, done.stdout[-2_000:]
+        # All were asked, and by somebody who may.
+        selected = re.search(r"Selected: (\d+)/\d+\n +Tested: \1\n", done.stdout)
+        assert selected and int(selected[1]) >= 27, done.stdout[-2_000:]
         assert "Authentication failed" not in done.stdout, done.stdout[-2_000:]
     finally:
         server.kill()

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
-use axum::response::Response;
+use agent_data_store::{Error, ErrorKind};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::config::ServerOptions;
 use crate::error::Failure;
+use crate::memory::{Memory, SMALL, Share};
 
 /// Why others have to wait is told with this time, where nobody knows how long it will be.
 const A_WHILE: Duration = Duration::from_secs(1);
@@ -76,19 +78,46 @@ impl Drop for Admitted {
     }
 }
 
-/// An answer that is sent piece by piece belongs to its request until its end.
-pub(crate) fn hold_until_sent(admitted: Option<Admitted>, response: Response) -> Response {
-    match admitted {
-        Some(admitted) if response.body().size_hint().exact().is_none() => {
-            response.map(|body| Body::new(Held { body, _admitted: admitted }))
+/// What belongs to a request until its answer has been sent, where that may take its time: an answer that is made piece by
+/// piece, and one that is large.
+pub(crate) async fn hold_until_sent(admitted: Option<Admitted>, memory: &Memory, response: Response) -> Response {
+    let Some(size) = response.body().size_hint().exact() else {
+        return response.map(|body| Body::new(Held { body, _admitted: admitted }));
+    };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size <= SMALL {
+        return response;
+    }
+    let share = match memory.take(size) {
+        Ok(share) => share,
+        Err(error) => return Failure::Store(error).into_response(),
+    };
+    let (head, body) = response.into_parts();
+    match to_bytes(body, usize::MAX).await {
+        // Whoever sends it lets go of the body when it has its bytes, and of the bytes when they are sent.
+        Ok(bytes) => {
+            let held = HeldBytes { bytes, _admitted: admitted, _share: share };
+            Response::from_parts(head, Body::from(Bytes::from_owner(held)))
         }
-        _ => response,
+        Err(error) => Failure::Store(Error::new(ErrorKind::Unavailable, "no answer").caused_by(error)).into_response(),
+    }
+}
+
+struct HeldBytes {
+    bytes: Bytes,
+    _admitted: Option<Admitted>,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for HeldBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
 struct Held {
     body: Body,
-    _admitted: Admitted,
+    _admitted: Option<Admitted>,
 }
 
 impl HttpBody for Held {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use agent_data_store::{Result, Store};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::auth::Tokens;
 use crate::config::ServerOptions;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 
 /// Cheap to clone.
@@ -21,8 +22,7 @@ struct Shared {
     /// Whether everyone who can connect may do everything while the store holds no token.
     open: bool,
     admission: Admission,
-    /// What may be held of bodies at a time, in KiB.
-    body_memory: Arc<Semaphore>,
+    memory: Memory,
     options: ServerOptions,
     metrics: Metrics,
     stopping: watch::Receiver<bool>,
@@ -33,9 +33,9 @@ impl App {
         let tokens = Tokens::of(&store)?;
         let open = options.listen.ip().is_loopback();
         let admission = Admission::new(&options);
-        let body_memory = Arc::new(Semaphore::new((options.body_memory >> 10).min(Semaphore::MAX_PERMITS)));
+        let memory = Memory::of(options.body_memory);
         let metrics = Metrics::default();
-        Ok(Self(Arc::new(Shared { store, tokens, open, admission, body_memory, options, metrics, stopping })))
+        Ok(Self(Arc::new(Shared { store, tokens, open, admission, memory, options, metrics, stopping })))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -55,9 +55,8 @@ impl App {
         &self.0.admission
     }
 
-    /// What may be held of bodies at a time, in KiB.
-    pub(crate) fn body_memory(&self) -> &Arc<Semaphore> {
-        &self.0.body_memory
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     pub(crate) fn options(&self) -> &ServerOptions {

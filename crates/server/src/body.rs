@@ -1,7 +1,6 @@
 //! What a request brings.
 
 use std::fmt;
-use std::sync::Arc;
 
 use agent_data_store::{Error, ErrorKind, Json, Limits};
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
@@ -13,23 +12,20 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
 use crate::error::{Failure, Result};
-
-/// Bodies up to this size are not counted as what is held in memory.
-const SMALL: usize = 8 << 10;
+use crate::memory::{SMALL, Share};
 
 /// The bytes of a JSON body, not looked at yet.
 #[derive(Debug)]
 pub(crate) struct JsonBody {
     bytes: Bytes,
     /// Its share of what may be held of bodies.
-    _memory: Option<OwnedSemaphorePermit>,
+    _memory: Option<Share>,
 }
 
 impl JsonBody {
@@ -109,28 +105,19 @@ async fn receive(body: Body, app: &App) -> Result<JsonBody> {
     if expected.exact() == Some(first.len() as u64) && first.len() <= SMALL {
         return Ok(JsonBody { bytes: first, _memory: None });
     }
-    let mut memory = reserve(app, first.len())?;
+    let mut memory = app.memory().take(first.len())?;
     let mut bytes = Vec::from(first);
     while let Some(piece) = next(&mut pieces).await? {
         if bytes.len() + piece.len() > limit {
             return Err(too_large());
         }
-        memory.merge(reserve(app, piece.len())?);
+        memory.merge(app.memory().take(piece.len())?);
         bytes.extend_from_slice(&piece);
     }
     if bytes.len() > limit {
         return Err(too_large());
     }
     Ok(JsonBody { bytes: bytes.into(), _memory: Some(memory) })
-}
-
-/// Room for so many bytes more, if there is any: who waited for it would keep what it has from all others.
-fn reserve(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit> {
-    let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-    Arc::clone(app.body_memory()).try_acquire_many_owned(kib).map_err(|_| {
-        let message = "the server is receiving as much as it can hold: try again";
-        Error::new(ErrorKind::Unavailable, message).into()
-    })
 }
 
 fn too_large() -> Failure {

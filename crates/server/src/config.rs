@@ -35,7 +35,7 @@ pub struct ServerOptions {
     /// Largest body of a request, in bytes. Default 64 MiB.
     #[serde(with = "values::bytes")]
     pub body_bytes: usize,
-    /// How much of all bodies that are being received or worked on is held in memory, in bytes. Default 1 GiB.
+    /// How much is held in memory of all bodies that are being received, worked on or sent, in bytes. Default 1 GiB.
     #[serde(with = "values::bytes")]
     pub body_memory: usize,
     /// Largest head of a request, in bytes, at least 16 KiB, so that the longest names fit. Default 32 KiB.

@@ -25,6 +25,7 @@ mod connection;
 mod error;
 mod listing;
 mod mcp;
+mod memory;
 mod metrics;
 mod observe;
 mod off_thread;

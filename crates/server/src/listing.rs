@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 
 use agent_data_store::model::{Page, PageSize, Range, Row, View};
-use agent_data_store::{DataStore, wire};
+use agent_data_store::{DataStore, Json, wire};
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures_util::stream::try_unfold;
 
 use crate::answer::{json, json_body};
+use crate::app::App;
 use crate::error::Result;
+use crate::memory::{SMALL, Share};
 
 /// How much of a list is read at once.
 const PAGE: PageSize = PageSize { rows: 1_000, bytes: 1 << 20 };
@@ -18,6 +20,7 @@ const PIECE_BYTES: usize = 64 << 10;
 
 /// A list of the records of a namespace.
 pub(crate) struct Listing {
+    pub(crate) app: App,
     pub(crate) view: DataStore,
     pub(crate) shown: View,
     /// Whether showing a value counts as a read of it.
@@ -31,29 +34,54 @@ struct Sending {
     rows: VecDeque<Row>,
     /// The last key that was read, if there is more to read after it.
     read_on_after: Option<Box<str>>,
+    /// For the rows, where all of them were read at once.
+    _share: Option<Share>,
     begun: bool,
     ended: bool,
 }
 
 impl Listing {
-    /// One page, as one call of the engine.
+    /// One page, as one call of the engine: it ends early where more would be held than may be.
     pub(crate) async fn page(&self, after: Option<&str>, page: PageSize) -> agent_data_store::Result<Page<Row>> {
+        let page = PageSize { bytes: page.bytes.min(self.app.memory().bytes()), ..page };
         self.view.scan(Range { prefix: &self.prefix, after }, self.shown, page).await
     }
 
     /// Sends these rows.
     pub(crate) async fn send(self, rows: Vec<Row>) -> Result {
-        Sending { listing: self, rows: rows.into(), read_on_after: None, begun: false, ended: false }.respond().await
+        let bytes = rows.iter().map(bytes_of).sum();
+        let share = if bytes > SMALL { Some(self.app.memory().take(bytes)?) } else { None };
+        let sending = Sending {
+            listing: self,
+            rows: rows.into(),
+            read_on_after: None,
+            _share: share,
+            begun: false,
+            ended: false,
+        };
+        sending.respond().await
     }
 
     /// Sends everything after `after`, read page by page as it is sent.
     pub(crate) async fn send_all(self, after: Option<&str>) -> Result {
         let first = self.page(after, PAGE).await?;
-        let mut sending =
-            Sending { listing: self, rows: VecDeque::new(), read_on_after: None, begun: false, ended: false };
+        let mut sending = Sending {
+            listing: self,
+            rows: VecDeque::new(),
+            read_on_after: None,
+            _share: None,
+            begun: false,
+            ended: false,
+        };
         sending.take(first);
         sending.respond().await
     }
+}
+
+/// What a row holds, about.
+pub(crate) fn bytes_of(row: &Row) -> usize {
+    let details = row.details.as_ref().map_or(0, |details| details.metadata.len());
+    row.key.len() + row.value.as_ref().map_or(0, Json::len) + details
 }
 
 impl Sending {

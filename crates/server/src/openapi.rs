@@ -131,11 +131,11 @@ fn add_failures(operation: &mut Operation) {
     add("401", "No valid token is given, and the store needs one");
     add("403", "The token does not allow this");
     add("408", "The body did not arrive in time");
+    add("413", "Something is above a limit, or the answer would be");
     add("429", "Too many requests of this user or this token: wait for `Retry-After`");
     add("500", "The store is damaged, or the server has failed");
     add("503", "The store cannot answer now: try again");
     if operation.request_body.is_some() {
-        add("413", "Something is above a limit");
         add("415", "The body is not declared as `application/json`");
         add("507", "The user's quota of records or bytes is used up");
     }

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use agent_data_store::limits::check_namespace;
 use agent_data_store::model::Address;
 use agent_data_store::wire;
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::answer::json;
+use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::Result;
+use crate::listing::bytes_of;
+use crate::memory::SMALL;
 use crate::place::Shown;
 use crate::schemas::{self, Key, NamespaceName};
 
@@ -47,7 +51,7 @@ pub(crate) struct Keys<'a> {
     responses((status = 200, description = "One entry for each key, in order; null where there is no record",
         body = Vec<Option<schemas::Shown>>)),
 )]
-pub(crate) async fn read(caller: Caller, body: JsonBody) -> Result {
+pub(crate) async fn read(State(app): State<App>, caller: Caller, body: JsonBody) -> Result {
     let ReadRecords { records, view: shown, count } = body.parse()?;
     let view = caller.reader_of(records.iter().map(|group| &*group.namespace))?;
     let mut addresses = Vec::with_capacity(records.iter().map(|group| group.keys.len()).sum());
@@ -57,6 +61,9 @@ pub(crate) async fn read(caller: Caller, body: JsonBody) -> Result {
         addresses.extend(keys.iter().map(|key| Address { namespace: Arc::clone(&namespace), key: (&**key).into() }));
     }
     let rows = view.read_rows(&addresses, shown.view()).await?;
+    // A record that is asked for again and again is held once, but its text is not.
+    let bytes = rows.iter().flatten().map(bytes_of).sum();
+    let _share = if bytes > SMALL { Some(app.memory().take(bytes)?) } else { None };
     let mut rest = &*rows;
     for Keys { namespace, keys } in records.iter().filter(|_| caller.counts(count)) {
         let (here, further) = rest.split_at(keys.len());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use agent_data_store::model::{Address, Details, Expiry, Mutation, PageSize, Precondition, Row, Version, View, Write};
 use agent_data_store::{DataStore, Json, wire};
+use axum::extract::State;
 use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::answer::{json, no_content, number, tagged};
+use crate::app::App;
 use crate::body::{JsonBody, checked, given};
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
@@ -85,6 +87,7 @@ pub(crate) struct PutRecord<'a> {
         headers(("Link" = String, description = "Where the next ones are, if the page has left any")))),
 )]
 pub(crate) async fn list(
+    State(app): State<App>,
     caller: Caller,
     Namespace { namespace }: Namespace,
     uri: Uri,
@@ -96,6 +99,7 @@ pub(crate) async fn list(
         (false, view) => view.unwrap_or_default().view(),
     };
     let listing = Listing {
+        app,
         view: caller.reader(&namespace)?,
         shown,
         counted: caller.counts(query.count),
@@ -109,6 +113,10 @@ pub(crate) async fn list(
         (rows, bytes, _) => PageSize { rows: rows.unwrap_or(usize::MAX), bytes: bytes.unwrap_or(usize::MAX) },
     };
     let page = listing.page(after, size).await?;
+    let whole = query.limit.is_none() && query.max_bytes.is_none();
+    if whole && page.more {
+        return Err(listing.app.memory().too_large().into());
+    }
     let last = page.rows.last().filter(|_| page.more).map(|row| row.key.clone());
     Ok(linked_to_next(&uri, last.as_deref(), listing.send(page.rows).await?))
 }

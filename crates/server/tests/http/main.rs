@@ -8,6 +8,7 @@ mod failing;
 mod hostile;
 mod limits;
 mod mcp;
+mod memory;
 mod names;
 mod openapi;
 mod operations;
