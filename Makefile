@@ -26,6 +26,7 @@ check: ## Formatting and lints
 	$(VENV)/ruff format --quiet --check $(PYTHON_SOURCES)
 
 test-rust: ## Units, conformance of every engine, processes, the `ads` program, documentation
+	@scripts/postgres
 	cargo test --quiet $(RUST_TESTS) --locked
 	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet $(RUST_TESTS) --no-deps --locked
 

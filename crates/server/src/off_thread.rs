@@ -8,7 +8,7 @@ use agent_data_store::engine::{Answer, Engine, Suspended};
 use agent_data_store::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
-use agent_data_store::{Error, ErrorKind, RequestId, Result, Timestamp, block_on};
+use agent_data_store::{Clock, Error, ErrorKind, RequestId, Result, Timestamp, block_on};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -195,6 +195,10 @@ impl Engine for OffThread {
 
     fn is_inline(&self) -> bool {
         false
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        self.engine.clock()
     }
 
     fn read<'a>(&'a self, user: &'a str, addresses: &'a [Address], view: View) -> Answer<'a, Vec<Option<Row>>> {

@@ -224,6 +224,8 @@ pub(crate) struct Changes {
     complete_from: u64,
     /// The newest position.
     last: u64,
+    /// `false` where a write that is under way holds back changes which are committed already; left out otherwise.
+    settled: Option<bool>,
 }
 
 /// A held lock.

@@ -1,14 +1,15 @@
-//! The remote engine passes the whole conformance suite, through a server on a socket, over each embedded engine; and so
-//! does the server.
+//! The remote engine passes the whole conformance suite, through a server on a socket, over each other engine; and so does
+//! the server.
 
 #![allow(clippy::expect_used, reason = "without threads there is nothing to test")]
 
 use std::process::ExitCode;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use agent_data_store::conformance::{Exception, Harness, Place, trials};
 use agent_data_store::{Error, ErrorKind, Options, Result, Store, block_on, sqlite_url};
 use agent_data_store_server::{Running, Server, ServerOptions};
+use agent_data_store_testing::postgres::{Database, Schema, is_available};
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -18,10 +19,53 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     runtime.expect("the system gives threads to the servers")
 });
 
+/// One for all cases, each of which has a schema of its own. Found when the first one needs it.
+static DATABASE: Mutex<Option<Database>> = Mutex::new(None);
+
+fn new_schema() -> Result<Schema> {
+    let mut database = DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
+    if database.is_none() {
+        *database = Database::find();
+    }
+    let database = database.as_ref().ok_or_else(|| Error::new(ErrorKind::Unavailable, "there is no database"))?;
+    Ok(database.schema("pool_size=8"))
+}
+
 /// A server, and stores that are clients of it.
 struct Remote {
     name: &'static str,
-    over_a_file: bool,
+    over: Over,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Memory,
+    File,
+    Database,
+}
+
+/// What the server's store is kept in, for as long as it is needed.
+#[derive(Default)]
+struct Kept {
+    _folder: Option<TempDir>,
+    _schema: Option<Schema>,
+}
+
+fn make_place(over: Over) -> Result<(String, Kept)> {
+    match over {
+        Over::Memory => Ok(("memory:".to_owned(), Kept::default())),
+        Over::File => {
+            let folder = tempfile::tempdir().map_err(|error| {
+                Error::new(ErrorKind::Unavailable, "cannot make a folder for temporary files").caused_by(error)
+            })?;
+            let url = sqlite_url(&folder.path().join("store.db"));
+            Ok((url, Kept { _folder: Some(folder), _schema: None }))
+        }
+        Over::Database => {
+            let schema = new_schema()?;
+            Ok((schema.url.clone(), Kept { _folder: None, _schema: Some(schema) }))
+        }
+    }
 }
 
 impl Harness for Remote {
@@ -30,18 +74,20 @@ impl Harness for Remote {
     }
 
     fn prepare(&self, options: Options) -> Result<Box<dyn Place>> {
-        let folder = self.over_a_file.then(tempfile::tempdir).transpose().map_err(|error| {
-            Error::new(ErrorKind::Unavailable, "cannot make a folder for temporary files").caused_by(error)
-        })?;
-        let url = folder.as_ref().map_or("memory:".to_owned(), |folder| sqlite_url(&folder.path().join("store.db")));
+        let (url, kept) = make_place(self.over)?;
         let served = block_on(Store::open(&url, options.clone()))?;
         let running = RUNTIME.block_on(Server::bind(&served, ServerOptions::default()))?;
         let url = format!("http://{}", running.local_addr());
-        Ok(Box::new(OnServer { running: Some(running), served, options, url, _folder: folder }))
+        Ok(Box::new(OnServer { running: Some(running), served, options, url, _kept: kept }))
     }
 
     fn exceptions(&self) -> &[Exception] {
         &[]
+    }
+
+    // In a database each has tables of its own made.
+    fn histories(&self) -> u64 {
+        if self.over == Over::Database { 2 } else { 30 }
     }
 }
 
@@ -50,7 +96,7 @@ struct OnServer {
     served: Store,
     options: Options,
     url: String,
-    _folder: Option<TempDir>,
+    _kept: Kept,
 }
 
 impl Place for OnServer {
@@ -71,17 +117,20 @@ impl Drop for OnServer {
     }
 }
 
-const ENGINES: [&dyn Harness; 2] = [
-    &Remote { name: "remote (over memory)", over_a_file: false },
-    &Remote { name: "remote (over sqlite)", over_a_file: true },
+const EMBEDDED: [&dyn Harness; 2] = [
+    &Remote { name: "remote (over memory)", over: Over::Memory },
+    &Remote { name: "remote (over sqlite)", over: Over::File },
 ];
+
+const IN_A_DATABASE: [&dyn Harness; 1] = [&Remote { name: "remote (over postgres)", over: Over::Database }];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut counts = Vec::new();
     let mut failed = false;
-    for harness in ENGINES {
-        let tests = trials(harness).into_iter().map(|trial| {
+    let in_a_database = IN_A_DATABASE.iter().take(if is_available() { usize::MAX } else { 0 });
+    for harness in EMBEDDED.iter().chain(in_a_database) {
+        let tests = trials(*harness).into_iter().map(|trial| {
             let name = format!("{}: {}", harness.name(), trial.name());
             let skipped = trial.skipped().is_some();
             Trial::test(name, move || trial.run().map_err(Failed::from)).with_ignored_flag(skipped)
@@ -94,5 +143,6 @@ fn main() -> ExitCode {
     if !arguments.list {
         println!("{}", counts.join("\n"));
     }
+    drop(DATABASE.lock().unwrap_or_else(PoisonError::into_inner).take());
     ExitCode::from(u8::from(failed))
 }

@@ -72,6 +72,12 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// Whether this is the system's clock, in whose place an engine may know a better one: that of a database which several
+    /// machines share.
+    fn is_system(&self) -> bool {
+        false
+    }
 }
 
 /// The system's clock.
@@ -85,6 +91,10 @@ impl Clock for SystemClock {
         // In 64 bits: `as_micros` would divide 128.
         let micros = elapsed.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(elapsed.subsec_micros()));
         Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+
+    fn is_system(&self) -> bool {
+        true
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::data_store::Identity;
 use crate::error::Result;
 use crate::model::{
@@ -98,6 +99,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Whom the engine itself takes its caller for, where it has a way to know: a server tells by the token. Who names no
     /// user then means this one. `None`: nobody in particular.
     fn caller(&self) -> Option<&Identity> {
+        None
+    }
+
+    /// The clock by which the engine's records expire, where that is not the one which it was opened with: all who share a
+    /// database have the database's. The store takes its own times from it.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
         None
     }
 

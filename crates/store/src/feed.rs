@@ -39,7 +39,13 @@ impl DataStore {
 
     /// The newest position of the change feed.
     pub async fn position(&self) -> Result<Version> {
-        Ok(self.kept_changes(NEVER, 0).await?.last)
+        Ok(self.newest().await?.0)
+    }
+
+    /// The newest position, and whether it stands for everything that is committed.
+    pub(crate) async fn newest(&self) -> Result<(Version, bool)> {
+        let changes = self.kept_changes(NEVER, 0).await?;
+        Ok((changes.last, changes.settled))
     }
 
     /// Waits until there are changes after `since`, at the latest for `timeout`; whether there are.

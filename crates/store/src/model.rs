@@ -287,4 +287,7 @@ pub struct Changes {
     pub complete_from: Version,
     /// The newest position.
     pub last: Version,
+    /// Whether `last` stands for everything that is committed. Not where a write that is under way holds back those that
+    /// came after it: two positions that are equal then do not tell that nothing has happened in between.
+    pub settled: bool,
 }

@@ -13,10 +13,17 @@ use crate::error::{Error, Result};
 use crate::secrets::SecretsPolicy;
 use crate::store::Options;
 
-#[cfg(feature = "remote")]
-const FORMS: &str = "use sqlite:///absolute/path.db, memory: or that of a server, http://host:port";
-#[cfg(not(feature = "remote"))]
-const FORMS: &str = "use sqlite:///absolute/path.db or memory:";
+/// What to write instead of a URL that cannot be, in one sentence.
+fn forms() -> String {
+    let mut forms = "use sqlite:///absolute/path.db or memory:".to_owned();
+    if cfg!(feature = "postgres") {
+        forms.push_str(", postgresql://user:password@host:port/database for a database");
+    }
+    if cfg!(feature = "remote") {
+        forms.push_str(", http://host:port for a server");
+    }
+    forms
+}
 
 /// The URL that is used where none is given: `AGENT_DATA_STORE_URL`, else one SQLite file in the platform's data folder,
 /// which is created if need be.
@@ -84,7 +91,7 @@ pub(crate) fn split_secrets(url: &str) -> Result<(Cow<'_, str>, Option<SecretsPo
 pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn Engine>> {
     // A URL may carry a password: messages show its scheme alone.
     let (scheme, rest) =
-        url.split_once(':').ok_or_else(|| Error::invalid(format!("store URL has no scheme: {FORMS}")))?;
+        url.split_once(':').ok_or_else(|| Error::invalid(format!("store URL has no scheme: {}", forms())))?;
     match scheme {
         "memory" if rest.is_empty() => Ok(Arc::new(MemoryEngine::new(options))),
         "sqlite" => {
@@ -93,8 +100,10 @@ pub(crate) async fn open_engine(url: &str, options: &Options) -> Result<Arc<dyn 
         }
         #[cfg(feature = "remote")]
         "http" | "https" => Ok(Arc::new(crate::engines::remote::RemoteEngine::open(url, options)?)),
+        #[cfg(feature = "postgres")]
+        "postgresql" | "postgres" => Ok(Arc::new(crate::engines::postgres::PostgresEngine::open(url, options).await?)),
         "memory" => Err(Error::invalid("store URL memory: takes nothing after the colon but ?secrets=…")),
-        _ => Err(Error::invalid(format!("store URL scheme {scheme:?} is not known: {FORMS}"))),
+        _ => Err(Error::invalid(format!("store URL scheme {scheme:?} is not known: {}", forms()))),
     }
 }
 

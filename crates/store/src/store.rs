@@ -121,9 +121,10 @@ impl Store {
     }
 
     fn assemble(engine: Arc<dyn Engine>, options: Options, beneath: Option<Self>) -> Result<Self> {
+        let clock = engine.clock().unwrap_or(options.clock);
         let store = Self(Arc::new(Inner {
             engine,
-            clock: options.clock,
+            clock,
             limits: options.limits,
             accesses: AccessLog::default(),
             held_locks: HeldLocks::default(),

@@ -243,8 +243,9 @@ impl Transaction {
         }
         let mut position = None;
         if reads >= LOOKED_AT_AGAIN {
-            position = Some(self.view.position().await?);
-            if position == unchanged_at && unchanged_until.is_none_or(|until| self.view.now() < until) {
+            let (newest, settled) = self.view.newest().await?;
+            position = Some(newest);
+            if settled && position == unchanged_at && unchanged_until.is_none_or(|until| self.view.now() < until) {
                 return Ok(true);
             }
         }

@@ -1,9 +1,11 @@
 //! Every engine passes the whole conformance suite.
 
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use agent_data_store::conformance::{Exception, Harness, Place, trials};
 use agent_data_store::{Error, ErrorKind, Options, Result, Store, block_on, sqlite_url};
+use agent_data_store_testing::postgres::{Database, Schema, is_available};
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use tempfile::TempDir;
 
@@ -101,7 +103,51 @@ impl Place for InFile {
     }
 }
 
-const ENGINES: [&dyn Harness; 4] = [
+/// One for all cases, each of which has a schema of its own. Found when the first one needs it.
+static DATABASE: Mutex<Option<Database>> = Mutex::new(None);
+
+fn new_schema(parameters: &str) -> Option<Schema> {
+    let mut database = DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
+    if database.is_none() {
+        *database = Database::find();
+    }
+    Some(database.as_ref()?.schema(parameters))
+}
+
+struct Postgres {
+    name: &'static str,
+    parameters: &'static str,
+}
+
+impl Harness for Postgres {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn prepare(&self, options: Options) -> Result<Box<dyn Place>> {
+        let no_database = || Error::new(ErrorKind::Unavailable, "there is no database");
+        let schema = new_schema(self.parameters).ok_or_else(no_database)?;
+        Ok(Box::new(InDatabase { options, schema }))
+    }
+
+    // Each has tables of its own made, and looks at everything after each step.
+    fn histories(&self) -> u64 {
+        3
+    }
+}
+
+struct InDatabase {
+    options: Options,
+    schema: Schema,
+}
+
+impl Place for InDatabase {
+    fn open(&self) -> Result<Store> {
+        block_on(Store::open(&self.schema.url, self.options.clone()))
+    }
+}
+
+const EMBEDDED: [&dyn Harness; 4] = [
     &Memory,
     &Sqlite { name: "sqlite", parameters: "" },
     // So small that entries push each other out.
@@ -110,12 +156,19 @@ const ENGINES: [&dyn Harness; 4] = [
     &Sqlite { name: "sqlite (relaxed, no cache)", parameters: "?durability=relaxed&cache_bytes=0" },
 ];
 
+const IN_A_DATABASE: [&dyn Harness; 2] = [
+    &Postgres { name: "postgres", parameters: "pool_size=8" },
+    // As on databases that have transactions and nothing else.
+    &Postgres { name: "postgres (serial)", parameters: "pool_size=8&ordering=serial" },
+];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut counts = Vec::new();
     let mut failed = false;
-    for harness in ENGINES {
-        let tests = trials(harness).into_iter().map(|trial| {
+    let in_a_database = IN_A_DATABASE.iter().take(if is_available() { usize::MAX } else { 0 });
+    for harness in EMBEDDED.iter().chain(in_a_database) {
+        let tests = trials(*harness).into_iter().map(|trial| {
             let name = format!("{}: {}", harness.name(), trial.name());
             let skipped = trial.skipped().is_some();
             Trial::test(name, move || trial.run().map_err(Failed::from)).with_ignored_flag(skipped)
@@ -128,5 +181,6 @@ fn main() -> ExitCode {
     if !arguments.list {
         println!("{}", counts.join("\n"));
     }
+    drop(DATABASE.lock().unwrap_or_else(PoisonError::into_inner).take());
     ExitCode::from(u8::from(failed))
 }

@@ -100,11 +100,11 @@ pub(crate) async fn changes(
 
 fn shown(changes: &Changes) -> Json {
     let list = wire::array(changes.changes.iter().map(wire::change));
-    Object::with_capacity(list.len() + 64)
+    let shown = Object::with_capacity(list.len() + 64)
         .json("changes", &list)
         .number("completeFrom", changes.complete_from)
-        .number("last", changes.last)
-        .end()
+        .number("last", changes.last);
+    if changes.settled { shown.end() } else { shown.bool("settled", false).end() }
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {

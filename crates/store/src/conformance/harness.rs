@@ -17,6 +17,11 @@ pub trait Harness: Sync {
     /// Whatever keeps the place from being prepared; the case then fails.
     fn prepare(&self, options: Options) -> Result<Box<dyn Place>>;
 
+    /// How many random histories each case of them tries.
+    fn histories(&self) -> u64 {
+        30
+    }
+
     /// The cases that the engine cannot pass. A name that no case has fails the run, so the list cannot go stale unseen.
     fn exceptions(&self) -> &[Exception] {
         &[]

@@ -62,6 +62,11 @@ impl<'h> Subject<'h> {
         Self { store, place: Arc::clone(&self.place), clock: Arc::clone(&self.clock), harness: self.harness }
     }
 
+    /// How many random histories are tried.
+    pub(super) fn histories(&self) -> u64 {
+        self.harness.histories()
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }

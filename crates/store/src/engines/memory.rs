@@ -487,6 +487,7 @@ impl Engine for MemoryEngine {
                 .cloned()
                 .collect(),
             last: user.last_version,
+            settled: true,
             complete_from: user.changes.first_key_value().map_or(user.last_version, |(version, _)| version - 1),
         })
     }

@@ -98,6 +98,14 @@ pub(super) fn add_to(cases: &mut Cases) {
         }
     });
 
+    cases.add("of the first writes to a namespace none is lost", |subject| {
+        for round in 0..20 {
+            let notes = subject.notes().in_namespace(&round.to_string());
+            in_threads(|_| notes.apply("n", increment("1")));
+            assert_eq!(notes.get("n"), Some(THREADS.to_string()), "round {round}");
+        }
+    });
+
     cases.add("transfers that may be refused keep the total", |subject| {
         let notes = subject.notes();
         for account in ["a", "b", "c"] {

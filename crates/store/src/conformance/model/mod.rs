@@ -15,7 +15,6 @@ use super::subject::Subject;
 use crate::clock::{Clock, ManualClock};
 
 const OPS: usize = 60;
-const HISTORIES: u64 = 30;
 /// Repeats the one history of this seed.
 const SEED_VARIABLE: &str = "CONFORMANCE_SEED";
 /// Tries so many histories in each case.
@@ -25,7 +24,7 @@ const HISTORIES_VARIABLE: &str = "CONFORMANCE_HISTORIES";
 pub(super) fn compare(subject: &Subject<'_>, profile: Profile) {
     let (first, count) = match number(SEED_VARIABLE) {
         Some(seed) => (seed, 1),
-        None => (fastrand::u64(..), number(HISTORIES_VARIABLE).unwrap_or(HISTORIES)),
+        None => (fastrand::u64(..), number(HISTORIES_VARIABLE).unwrap_or(subject.histories())),
     };
     for index in 0..count {
         let seed = first.wrapping_add(index);

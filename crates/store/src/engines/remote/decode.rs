@@ -61,6 +61,12 @@ struct ChangesBody {
     changes: Vec<ChangeBody>,
     complete_from: Version,
     last: Version,
+    #[serde(default = "usually")]
+    settled: bool,
+}
+
+fn usually() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -226,7 +232,7 @@ pub(super) fn namespaces(body: &[u8]) -> Option<Vec<NamespaceStats>> {
 }
 
 pub(super) fn changes(body: &[u8]) -> Option<Changes> {
-    let ChangesBody { changes, complete_from, last } = serde_json::from_slice(body).ok()?;
+    let ChangesBody { changes, complete_from, last, settled } = serde_json::from_slice(body).ok()?;
     let change = |ChangeBody { version, kind, namespace, key, agent, at }| Change {
         version,
         kind: match kind {
@@ -240,5 +246,5 @@ pub(super) fn changes(body: &[u8]) -> Option<Changes> {
         agent,
         at: at.0,
     };
-    Some(Changes { changes: changes.into_iter().map(change).collect(), complete_from, last })
+    Some(Changes { changes: changes.into_iter().map(change).collect(), complete_from, last, settled })
 }

@@ -9,6 +9,7 @@ use super::failure::Result;
 use super::hot_cache::{Known, Live};
 use super::write::record_bytes;
 use crate::clock::Timestamp;
+use crate::engines::prefix::end_of;
 use crate::json::Json;
 use crate::model::{Address, Change, Changes, Details, NamespaceStats, Page, PageSize, Range, Row, Version, View};
 use crate::quota::Usage;
@@ -269,20 +270,6 @@ pub(super) fn count(connection: &Connection, user: &str, namespace: &str, prefix
     Ok(stored.saturating_sub(expired))
 }
 
-/// The smallest text above all that start with `prefix`; `None` where there is none.
-fn end_of(prefix: &str) -> Option<String> {
-    let mut chars: Vec<char> = prefix.chars().collect();
-    while let Some(last) = chars.pop() {
-        // UTF-8 orders as code points do; the surrogates between U+D7FF and U+E000 are no characters.
-        let next = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32);
-        if let Some(next) = next {
-            chars.push(next);
-            return Some(chars.into_iter().collect());
-        }
-    }
-    None
-}
-
 pub(super) fn namespace_names(
     connection: &Connection,
     user: &str,
@@ -372,7 +359,7 @@ pub(super) fn changes(connection: &Connection, user: &str, since: Version, limit
         .prepare_cached("SELECT min(version) FROM changes WHERE user = ?1")?
         .query_row([user], |row| row.get(0))?;
     let last = last_version(connection, user)?;
-    Ok(Changes { changes, complete_from: oldest.map_or(0, |oldest| oldest.saturating_sub(1)), last })
+    Ok(Changes { changes, complete_from: oldest.map_or(0, |oldest| oldest.saturating_sub(1)), last, settled: true })
 }
 
 /// The user's newest version, 0 before the first.
@@ -484,17 +471,4 @@ fn details(row: &SqliteRow<'_>) -> Result<Details> {
         updated_at: Timestamp::from_micros(row.get(7)?),
         last_accessed_at: accessed_at.map(Timestamp::from_micros),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::end_of;
-
-    #[test]
-    fn the_end_of_a_prefix_is_above_all_that_start_with_it() {
-        assert_eq!(end_of("ab").as_deref(), Some("ac"));
-        assert_eq!(end_of("a\u{D7FF}").as_deref(), Some("a\u{E000}"));
-        assert_eq!(end_of("a\u{10FFFF}").as_deref(), Some("b"));
-        assert_eq!(end_of("\u{10FFFF}"), None);
-    }
 }

@@ -1,0 +1,197 @@
+//! Connections to the database: where they come from, and how statements are sent over them.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
+
+use super::address::Address;
+use super::failure::{Failure, Result};
+use super::tables::Tables;
+use super::tls;
+use crate::error::Error;
+
+/// How much longer than the database itself a call waits for the end of a statement.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Every statement of this engine goes from few rows to others by their keys. A planner that has not counted the rows of a
+/// young table may guess otherwise, and keep to that while the table grows.
+const PLANS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
+                     SET enable_material = off; SET jit = off";
+
+/// The connections of one store.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pool: Pool,
+    tables: Tables,
+    timeout: Duration,
+    busy: String,
+}
+
+impl Connections {
+    /// None is made yet.
+    pub(super) fn new(address: &Address) -> Result<Self, Error> {
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(address.config.clone(), tls::connector(address)?, manager_config);
+        let set = settings(address);
+        let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let set = set.clone();
+            Box::pin(async move {
+                client.batch_execute(&set).await.map_err(deadpool_postgres::HookError::Backend)?;
+                // Databases that do not know these choose by other rules.
+                let _ = client.batch_execute(PLANS).await;
+                Ok(())
+            })
+        });
+        let pool = Pool::builder(manager)
+            .max_size(address.pool_size)
+            .wait_timeout(Some(address.pool_timeout))
+            .runtime(Runtime::Tokio1)
+            // Few connections that are warm serve better than many.
+            .queue_mode(QueueMode::Lifo)
+            .post_create(prepare)
+            .build()
+            .map_err(|_| Error::unavailable("the pool of connections cannot be made"))?;
+        Ok(Self {
+            pool,
+            tables: Tables::of(address),
+            timeout: address.statement_timeout + GRACE,
+            busy: format!(
+                "all {} connections to the database were in use for {} s: try again, or raise pool_size in the store URL",
+                address.pool_size,
+                address.pool_timeout.as_secs()
+            ),
+        })
+    }
+
+    /// An idle connection, or a new one.
+    pub(super) async fn link(&self) -> Result<Link> {
+        let object = self.pool.get().await.map_err(|error| match error {
+            PoolError::Timeout(_) => Failure::Final(Error::unavailable(self.busy.clone())),
+            PoolError::Backend(error) | PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => {
+                refused(error)
+            }
+            _ => Failure::Final(Error::invalid("the store is closed: open it again")),
+        })?;
+        Ok(Link { object, tables: self.tables.clone(), timeout: self.timeout })
+    }
+}
+
+/// What holds in every connection. Whoever stops in the midst of a transaction does not keep others waiting for ever.
+pub(super) fn settings(address: &Address) -> String {
+    let millis = address.statement_timeout.as_millis();
+    format!("SET statement_timeout = {millis}; SET idle_in_transaction_session_timeout = {millis}")
+}
+
+/// Why there is no connection.
+pub(super) fn refused(error: tokio_postgres::Error) -> Failure {
+    if error.code().is_some() {
+        return error.into();
+    }
+    let source = std::error::Error::source(&error);
+    match source.and_then(|source| source.downcast_ref::<std::io::Error>()) {
+        Some(io) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            Failure::Final(Error::unavailable(
+                "the certificate of the database is not trusted: name its authority with sslrootcert in the store URL, or \
+                 correct the host's name",
+            ))
+        }
+        Some(_) => Failure::Lost(Error::unavailable(
+            "no host of the store URL has a database that can be reached and takes writes: check that it runs",
+        )),
+        None => Failure::Final(Error::unavailable(
+            "the database does not offer TLS, or not a way to authenticate that both know: switch TLS on there, or write \
+             sslmode=disable where nobody can listen in, and check the password",
+        )),
+    }
+}
+
+/// One connection, for as long as it is needed.
+pub(super) struct Link {
+    object: Object,
+    tables: Tables,
+    timeout: Duration,
+}
+
+async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(Failure::silent()))
+}
+
+/// What comes back of a statement.
+pub(super) type Rows = Vec<Row>;
+/// A statement that is sent when this is first polled.
+pub(super) type Sent<'a> = Pin<Box<dyn Future<Output = Result<Rows, tokio_postgres::Error>> + Send + 'a>>;
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+impl Link {
+    pub(super) fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// A statement ready for use, prepared once for each connection.
+    pub(super) async fn prepare(&self, template: &str) -> Result<Statement> {
+        let sql = self.tables.sql(template);
+        in_time(self.timeout, async { Ok(self.object.prepare_cached(&sql).await?) }).await
+    }
+
+    /// One statement by itself.
+    pub(super) async fn query(&self, template: &str, parameters: Parameters<'_>) -> Result<Rows> {
+        let statement = self.prepare(template).await?;
+        in_time(self.timeout, async { Ok(self.object.query(&statement, parameters).await?) }).await
+    }
+
+    /// The same where there is one row.
+    pub(super) async fn query_one(&self, template: &str, parameters: Parameters<'_>) -> Result<Row> {
+        self.query(template, parameters).await?.pop().ok_or_else(|| super::failure::unreadable().into())
+    }
+
+    /// Statements without parameters or results.
+    pub(super) async fn execute(&self, sql: &str) -> Result<()> {
+        in_time(self.timeout, async { Ok(self.object.batch_execute(sql).await?) }).await
+    }
+
+    /// To be sent with others, see [`Link::all`].
+    pub(super) fn send<'a>(&'a self, statement: &'a Statement, parameters: Parameters<'a>) -> Sent<'a> {
+        Box::pin(self.object.query(statement, parameters))
+    }
+
+    /// The same for one that begins or ends a transaction.
+    pub(super) fn send_plain<'a>(&'a self, sql: &'a str) -> Sent<'a> {
+        Box::pin(async move { self.object.batch_execute(sql).await.map(|()| Vec::new()) })
+    }
+
+    /// Sends all of them at once, in order, and waits for the results; the first that fails is what is wrong.
+    pub(super) async fn all(&self, mut sent: Vec<Sent<'_>>) -> Result<Vec<Rows>> {
+        let mut results: Vec<Option<Rows>> = sent.iter().map(|_| None).collect();
+        // Each has the time that the database gives it.
+        let patience = self.timeout * u32::try_from(sent.len()).unwrap_or(u32::MAX);
+        in_time(
+            patience,
+            poll_fn(|context| {
+                let mut is_done = true;
+                for (sent, result) in sent.iter_mut().zip(&mut results) {
+                    if result.is_some() {
+                        continue;
+                    }
+                    match sent.as_mut().poll(context) {
+                        Poll::Ready(Ok(rows)) => *result = Some(rows),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                        Poll::Pending => is_done = false,
+                    }
+                }
+                if is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+            }),
+        )
+        .await?;
+        Ok(results.into_iter().flatten().collect())
+    }
+
+    /// Ends the connection, and with it whatever was going on there.
+    pub(super) fn discard(self) {
+        drop(Object::take(self.object));
+    }
+}

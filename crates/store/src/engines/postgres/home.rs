@@ -1,0 +1,181 @@
+//! Where the engine's work is done: on threads of its own, which are there while there is work and can be sent away for a
+//! `fork`.
+
+use std::future::Future;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::{Core, Shared};
+use crate::engine::Answer;
+use crate::error::{Error, Result};
+
+/// Two keep many connections busy: their work is to wait.
+const THREADS: usize = 2;
+
+/// How long closing waits for calls that are under way.
+const CLOSING: Duration = Duration::from_secs(10);
+
+pub(super) struct Home {
+    shared: Arc<Shared>,
+    state: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    live: Option<Live>,
+    /// Calls that are under way.
+    running: usize,
+    /// Whether someone keeps everything still.
+    held: bool,
+    closed: bool,
+}
+
+struct Live {
+    runtime: Runtime,
+    core: Arc<Core>,
+}
+
+/// A call that is under way.
+pub(super) struct Ticket(Arc<Gate>);
+
+/// Keeps everything still until it is dropped.
+pub(super) struct Held<'a>(&'a Home);
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Home {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, state: Arc::default() }
+    }
+
+    /// Does `work`, whoever asks and whether or not they go on asking.
+    pub(super) fn run<T, F>(&self, work: impl FnOnce(Arc<Core>) -> F) -> Answer<'static, T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let (handle, core, ticket) = match self.enter() {
+            Ok(entered) => entered,
+            Err(error) => return Answer::ready(Err(error)),
+        };
+        let work = work(core);
+        let task = handle.spawn(async move {
+            let result = work.await;
+            drop(ticket);
+            result
+        });
+        Answer::pending(async move { task.await.unwrap_or_else(|_| Err(interrupted())) })
+    }
+
+    /// Begins a call. Waits while everything is kept still.
+    pub(super) fn enter(&self) -> Result<(Handle, Arc<Core>, Ticket)> {
+        let mut state = self.state.state();
+        while state.held {
+            state = self.state.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        if state.closed {
+            return Err(Error::invalid("the store is closed: open it again"));
+        }
+        if state.live.is_none() {
+            state.live = Some(Live::start(&self.shared)?);
+        }
+        let Some(live) = &state.live else { return Err(interrupted()) };
+        let (handle, core) = (live.runtime.handle().clone(), Arc::clone(&live.core));
+        state.running += 1;
+        Ok((handle, core, Ticket(Arc::clone(&self.state))))
+    }
+
+    /// Waits until no call is under way, then lets go of all threads and connections.
+    pub(super) fn hold(&self) -> Held<'_> {
+        let mut state = self.state.state();
+        while state.held {
+            state = self.state.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.held = true;
+        while state.running > 0 {
+            state = self.state.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let live = state.live.take();
+        drop(state);
+        live.into_iter().for_each(Live::end);
+        Held(self)
+    }
+
+    /// The same for good, even where a call does not end.
+    pub(super) fn close(&self) {
+        let mut state = self.state.state();
+        state.closed = true;
+        let until = Instant::now() + CLOSING;
+        while state.running > 0 && Instant::now() < until {
+            let left = until.saturating_duration_since(Instant::now());
+            (state, _) = self.state.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        let live = state.live.take();
+        drop(state);
+        live.into_iter().for_each(Live::end);
+    }
+}
+
+impl Live {
+    fn start(shared: &Arc<Shared>) -> Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("ads-postgres")
+            .enable_all()
+            .build()
+            .map_err(|source| {
+                Error::unavailable("the system refuses threads for the database: raise its limit").caused_by(source)
+            })?;
+        let core = {
+            let _context = runtime.enter();
+            Core::start(Arc::clone(shared))?
+        };
+        Ok(Self { runtime, core })
+    }
+
+    /// Waits until the threads are gone.
+    fn end(self) {
+        let Self { runtime, core } = self;
+        drop(core);
+        // On a thread of its own: whoever calls may be a thread of another runtime, which must not wait in this way.
+        std::thread::scope(|scope| {
+            scope.spawn(|| runtime.shutdown_timeout(CLOSING));
+        });
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.state().running -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.state.state().held = false;
+        self.0.state.changed.notify_all();
+    }
+}
+
+fn interrupted() -> Error {
+    Error::unavailable("the call was interrupted: read the record to see what was stored")
+}

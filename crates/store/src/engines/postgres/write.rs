@@ -1,0 +1,91 @@
+//! What a write does: the rounds of its transaction, again where others were in the way.
+
+use super::Core;
+use super::begin::{Ask, Met, Transaction, begin};
+use super::failure::{Failure, Patience, Result};
+use super::plan::{Keys, Plan};
+use super::requests::{self, Kept};
+use super::rows::finish;
+use crate::error::Result as StoreResult;
+use crate::limits::Limits;
+use crate::model::{Batch, Outcome};
+use crate::request::{Request, outcomes_to_text};
+
+/// Applies a batch.
+pub(super) async fn write(core: &Core, batch: &Batch, request: Option<&Request>) -> StoreResult<Vec<Outcome>> {
+    let keys = Keys::of(&batch.writes);
+    let mut patience = Patience::new();
+    loop {
+        match try_write(core, batch, &keys, request).await {
+            Ok(outcomes) => return Ok(outcomes),
+            Err(failure) => patience.after(failure).await?,
+        }
+    }
+}
+
+async fn try_write(core: &Core, batch: &Batch, keys: &Keys<'_>, request: Option<&Request>) -> Result<Vec<Outcome>> {
+    let ask = Ask {
+        user: &batch.user,
+        namespaces: &keys.namespaces,
+        alone: false,
+        keys: &keys.cells,
+        skip_locked: false,
+        request: request.map(|request| &request.id),
+        with_usage: batch.quota.is_some(),
+        versions: batch.writes.len(),
+    };
+    let (transaction, met) = begin(&core.shared, core.connections.link().await?, &ask).await?;
+    let limits = &core.shared.rules.limits;
+    match plan(batch, keys, request, met, &transaction, limits) {
+        Ok(Planned::Known(text)) => {
+            transaction.rollback().await;
+            requests::outcomes(core, batch, &text).await
+        }
+        Ok(Planned::New(plan, kept)) => {
+            finish(core, transaction, &batch.user, batch.agent.as_deref(), &plan, kept).await?;
+            Ok(plan.outcomes)
+        }
+        Err(failure) => {
+            transaction.rollback().await;
+            Err(failure)
+        }
+    }
+}
+
+enum Planned<'b> {
+    /// The request was applied before, and returned this.
+    Known(Box<str>),
+    New(Box<Plan<'b>>, Option<Kept>),
+}
+
+fn plan<'b>(
+    batch: &'b Batch,
+    keys: &Keys<'b>,
+    request: Option<&Request>,
+    met: Met,
+    transaction: &Transaction,
+    limits: &Limits,
+) -> Result<Planned<'b>> {
+    let Met { ids, found, versions, applied, usage } = met;
+    let replaces = applied.is_some();
+    if let (Some(request), Some(applied)) = (request, applied)
+        && let Some(text) = request.recall(applied, transaction.now)?
+    {
+        return Ok(Planned::Known(text));
+    }
+    let mut plan = Plan::begin(keys, &ids, found, versions, transaction.now)?;
+    plan.apply(keys, &batch.writes, limits)?;
+    if let (Some(quota), Some((stored, live))) = (batch.quota, usage)
+        && plan.grows()
+    {
+        // Expired records are left out only where they make the difference.
+        quota
+            .check(stored, plan.usage_after(stored))
+            .or_else(|_| quota.check(live, plan.usage_after(live)))
+            .map_err(Failure::from)?;
+    }
+    let kept = request.map(|request| {
+        Kept::new(request.applied(outcomes_to_text(&plan.outcomes), transaction.now), request, replaces)
+    });
+    Ok(Planned::New(Box::new(plan), kept))
+}

@@ -1,0 +1,6 @@
+//! What several packages' tests share.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on panics")]
+
+#[cfg(unix)]
+pub mod postgres;
