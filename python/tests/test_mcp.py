@@ -12,7 +12,7 @@ import pytest
 from helpers import Server
 from mcp import MCPError
 from mcp_support import BOUND, TEMPLATE, Assistant, Way, run
-from mcp_types import TextResourceContents
+from mcp_types import Resource, TextResourceContents
 
 from agent_data_store import connect
 
@@ -297,6 +297,43 @@ def test_a_long_list_is_walked_within_the_bound(way: Way) -> None:
             assert names == ["one key:099999", *keys][: len(names)] and len(names) > 100
 
     run(walk())
+
+
+def test_long_names_leave_answers_within_the_bound(way: Way) -> None:
+    namespace = '"' * 512
+    keys = [f"{n:02}" + '"' * 1022 for n in range(30)]
+    with connect(way.store_url) as store:
+        store.use_namespace(namespace).set_many(dict.fromkeys(keys, "x" * 30000))
+
+    async def read() -> None:
+        async with way.assistant() as assistant:
+            for show in ["keys", "previews"]:
+                pages = await assistant.walk("list_keys", namespace=namespace, show=show)
+                found = [key if isinstance(key, str) else key["key"] for page in pages for key in page["keys"]]
+                assert found == keys
+            pages = await assistant.walk("search", text='"')
+            assert [hit["key"] for page in pages for hit in page["found"]] == keys
+            pages = await assistant.walk("get_many", namespace=namespace, keys=keys)
+            assert [record["key"] for page in pages for record in page["records"]] == keys
+            parts = await assistant.walk("get", namespace=namespace, key=keys[0], bookkeeping=True)
+            assert "".join(part["text"] for part in parts) == json.dumps("x" * 30_000)
+            assert assistant.longest <= BOUND
+            listed: list[Resource] = []
+            cursor: str | None = None
+            while cursor or not listed:
+                page = await assistant.client.list_resources(cursor=cursor)
+                assert len(page.model_dump_json(by_alias=True, exclude_none=True)) <= BOUND
+                listed, cursor = [*listed, *page.resources], page.next_cursor
+            assert [resource.name for resource in listed] == keys
+            read = await assistant.client.read_resource(listed[0].uri)
+            assert len(read.model_dump_json(by_alias=True, exclude_none=True)) <= BOUND
+            completed = await assistant.client.complete(
+                TEMPLATE, {"name": "key", "value": ""}, {"namespace": namespace}
+            )
+            assert len(completed.model_dump_json(by_alias=True, exclude_none=True)) <= BOUND
+            assert completed.completion.has_more and completed.completion.total == 30
+
+    run(read())
 
 
 def test_mistakes_are_told_and_change_nothing(way: Way) -> None:

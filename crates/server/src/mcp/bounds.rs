@@ -20,6 +20,11 @@ pub(super) fn characters(text: &str) -> usize {
     text.chars().count()
 }
 
+/// How many characters a text takes as a JSON string.
+pub(super) fn in_json(text: &str) -> usize {
+    text.chars().map(in_string).sum::<usize>() + 2
+}
+
 /// How many characters it takes within a JSON string.
 fn in_string(character: char) -> usize {
     match character {
@@ -50,9 +55,10 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// A list in an answer of at most `bound` characters.
-    pub(super) fn within(bound: usize) -> Self {
-        Self { text: "[".to_owned(), count: 0, room: bound.saturating_sub(FRAME) }
+    /// A list in an answer of at most `bound` characters, which also shows the text `beside`.
+    pub(super) fn within(bound: usize, beside: &str) -> Self {
+        let room = bound.saturating_sub(FRAME + in_json(beside));
+        Self { text: "[".to_owned(), count: 0, room }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -71,7 +77,7 @@ impl Rows {
     /// nobody could go on after it.
     pub(super) fn push(&mut self, row: &str, cursor: &str) -> bool {
         let needed = characters(row) + 1;
-        let with_cursor = needed + characters(wire::string(cursor).as_str());
+        let with_cursor = needed + in_json(cursor);
         if with_cursor > self.room && self.count > 0 {
             return false;
         }
@@ -204,6 +210,7 @@ mod tests {
         assert_eq!(beginning("日本", 1), "日");
         for text in ["\"\\\n\t\u{0}\u{1f}x", "plain", "日本\"語"] {
             let whole = characters(wire::string(text).as_str()) - 2;
+            assert_eq!(in_json(text), whole + 2);
             assert_eq!(beginning(text, whole), text);
             assert_ne!(beginning(text, whole - 1), text);
         }
@@ -237,7 +244,7 @@ mod tests {
 
     #[test]
     fn rows_end_before_the_bound_with_room_for_a_cursor() {
-        let mut rows = Rows::within(1_000);
+        let mut rows = Rows::within(1_000, "");
         let row = "\"0123456789\"";
         while rows.push(row, "0123456789") {}
         let text = rows.end();
@@ -246,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_first_row_is_shown_whatever_it_takes() {
-        let mut rows = Rows::within(0);
+        let mut rows = Rows::within(0, "");
         assert!(rows.push("\"long\"", "long"));
         assert!(!rows.push("\"long\"", "long"));
         assert_eq!(rows.end().as_str(), "[\"long\"]");

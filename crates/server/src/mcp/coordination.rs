@@ -6,7 +6,7 @@ use agent_data_store::wire::Object;
 use agent_data_store::{Claim, ClaimOptions, HeldLock, Result};
 
 use super::arguments::invalid;
-use super::bounds::{beginning, characters, with_value};
+use super::bounds::{beginning, characters, in_json, with_value};
 use super::errors::of_failure;
 use super::tools::Call;
 use crate::waiting::bounded;
@@ -73,7 +73,7 @@ fn shown(call: &Call<'_>, claim: &Claim) -> Object {
         .number("token", claim.token())
         .number("attempt", claim.attempt())
         .time("expiresAt", claim.until());
-    let mut bound = call.bound.saturating_sub(claim.key().len());
+    let mut bound = call.bound.saturating_sub(in_json(claim.key()));
     if let Some(error) = claim.last_error() {
         let shown = beginning(error, call.bound / 4);
         bound = bound.saturating_sub(call.bound / 4);

@@ -177,7 +177,10 @@ impl ServerHandler for Handler {
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
         let caller = self.caller(&context)?;
-        resources::complete(&caller, &request).await.map(CompleteResult::new).map_err(|error| protocol_error(&error))
+        resources::complete(&caller, &request, self.bound)
+            .await
+            .map(CompleteResult::new)
+            .map_err(|error| protocol_error(&error))
     }
 
     async fn subscribe(

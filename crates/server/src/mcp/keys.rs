@@ -27,7 +27,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<String> {
     let total = view.count(&prefix).await?;
     let (kind, page) = if previews { (View::Value, VALUES) } else { (View::Key, KEYS) };
     let page = PageSize { rows: page.rows.min(limit), ..page };
-    let mut rows = Rows::within(call.bound);
+    let mut rows = Rows::within(call.bound, &namespace);
     let mut after = arguments.text("cursor")?;
     let mut more = false;
     'all: loop {
@@ -67,7 +67,7 @@ pub(super) async fn namespaces(call: &Call<'_>) -> Result<String> {
     let prefix = call.arguments.text("prefix")?.unwrap_or_default();
     let limit = limit(call)?;
     let view = call.caller.reader_of_all()?;
-    let mut rows = Rows::within(call.bound);
+    let mut rows = Rows::within(call.bound, "");
     let mut after = call.arguments.text("cursor")?;
     let mut more = false;
     'all: loop {
@@ -111,13 +111,17 @@ pub(super) async fn search(call: &Call<'_>) -> Result<String> {
     }
     let limit = limit(call)?;
     let one = call.arguments.text("namespace")?;
-    let mut search = Search { rows: Rows::within(call.bound), text: text.to_lowercase(), limit, searched: 0, at: None };
+    let mut search =
+        Search { rows: Rows::within(call.bound, ""), text: text.to_lowercase(), limit, searched: 0, at: None };
     let cursor = call.arguments.text("cursor")?;
     let begin: Option<(String, String)> =
         cursor.map(|cursor| serde_json::from_str(&cursor).map_err(|_| no_cursor())).transpose()?;
     let is_whole = match &one {
         Some(namespace) => {
-            let after = begin.filter(|(begun, _)| begun == namespace).map(|(_, key)| key);
+            let after = match begin {
+                Some((begun, _)) if begun != *namespace => return Err(no_cursor()),
+                begin => begin.map(|(_, key)| key),
+            };
             search.through(&call.caller.reader(namespace)?, after).await?
         }
         None => search_all(&mut search, call.caller, begin).await?,

@@ -18,6 +18,9 @@ const USUAL_WAIT: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 16;
 /// Looking into longer values is left to threads that may take their time.
 const LONG: usize = 256 << 10;
+/// The answer for a key that leads to nothing.
+const NOT_FOUND: &str =
+    r#"{"found":false,"hint":"list_keys shows the keys that are there, search finds keys by a part of them"}"#;
 
 pub(super) async fn get(call: &Call<'_>) -> Result<String> {
     let arguments = &call.arguments;
@@ -30,7 +33,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<String> {
     let bookkeeping = arguments.flag("bookkeeping")?;
     let view = call.caller.reader(&namespace)?;
     let Some(row) = view.read_row(&key, if bookkeeping { View::Record } else { View::Value }).await? else {
-        return Ok(not_found(&namespace, &key));
+        return Ok(NOT_FOUND.to_owned());
     };
     view.count_reads([&*key]);
     if place.is_some_and(|place| place.version != row.version) {
@@ -44,16 +47,6 @@ pub(super) async fn get(call: &Call<'_>) -> Result<String> {
         false => show(),
         true => tokio::task::spawn_blocking(show).await.unwrap_or_else(|_| Err(super::cancelled())),
     }
-}
-
-/// The answer for a key that leads to nothing.
-fn not_found(namespace: &str, key: &str) -> String {
-    Object::with_capacity(128)
-        .bool("found", false)
-        .text("namespace", namespace)
-        .text("key", key)
-        .text("hint", "list_keys shows the keys that are there, search finds keys by a part of them")
-        .into_text()
 }
 
 /// A record, or the part of its value that is asked for and fits.
@@ -105,7 +98,7 @@ pub(super) async fn get_many(call: &Call<'_>) -> Result<String> {
     };
     let view = call.caller.reader(&namespace)?;
     let shared: Arc<str> = Arc::from(&*namespace);
-    let mut rows = Rows::within(call.bound);
+    let mut rows = Rows::within(call.bound, &namespace);
     let mut shown = begin;
     'all: for keys in keys[begin..].chunks(AT_ONCE) {
         let addresses: Vec<Address> =
@@ -141,7 +134,7 @@ fn one_of_many(key: &str, row: Option<&Row>, previews: bool, bound: usize, rows:
     if !previews && fits(value.as_str(), rows.room()) {
         return (Some(object.json("value", value).number("version", *version).into_text()), true);
     }
-    if !previews && !rows.is_empty() && fits(value.as_str(), bound.saturating_sub(key.len() + 200)) {
+    if !previews && !rows.is_empty() && fits(value.as_str(), bound.saturating_sub(bounds::in_json(key) + 200)) {
         return (None, false);
     }
     let object = object

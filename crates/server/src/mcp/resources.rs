@@ -1,7 +1,7 @@
 //! Records as resources that a client can list, read and complete.
 
-use agent_data_store::Result;
 use agent_data_store::model::{PageSize, Range, View};
+use agent_data_store::{Result, wire};
 use rmcp::ErrorData;
 use rmcp::model::{
     CompleteRequestParams, CompletionInfo, ListResourcesResult, ReadResourceResult, Reference, Resource,
@@ -17,8 +17,8 @@ use crate::caller::Caller;
 use crate::visible;
 
 const JSON: &str = "application/json";
-/// What is said around the part of a long value takes less than this.
-const FRAME: usize = 4_000;
+/// What is said around the part of a long value takes less than this, beside its URI.
+const FRAME: usize = 600;
 /// How many keys are read at once.
 const PAGE: PageSize = PageSize { rows: 64, bytes: 256 << 10 };
 /// How many namespaces.
@@ -37,7 +37,7 @@ pub(super) fn template() -> ResourceTemplate {
 pub(super) async fn list(caller: &Caller, cursor: Option<&str>, bound: usize) -> Result<ListResourcesResult> {
     let begin: Option<(String, String)> =
         cursor.map(|cursor| serde_json::from_str(cursor).map_err(|_| no_cursor())).transpose()?;
-    let mut listing = Listing { rows: Rows::within(bound), resources: Vec::new(), at: None };
+    let mut listing = Listing { rows: Rows::within(bound, ""), resources: Vec::new(), at: None };
     let is_whole = listing.all(caller, begin).await?;
     let mut result = ListResourcesResult::with_all_items(listing.resources);
     result.next_cursor = listing.at.filter(|_| !is_whole).map(|(namespace, key)| position(&namespace, &key));
@@ -125,7 +125,8 @@ pub(super) async fn read(caller: &Caller, uri: &str, bound: usize) -> Result<Rea
     if place.version != version {
         return Err(protocol_error(&invalid("the record was written since the last part was read: begin anew")));
     }
-    let room = bound.saturating_sub(FRAME);
+    // With the part, as where the next one is, and in the words that say so.
+    let room = bound.saturating_sub(FRAME + 3 * uri::of_record(&namespace, &key).len());
     let part = piece(value.as_str(), place, room).map_err(|error| protocol_error(&error))?;
     let mut contents = vec![ResourceContents::text(part.text, uri)];
     let all = super::bounds::characters(value.as_str());
@@ -141,7 +142,7 @@ pub(super) async fn read(caller: &Caller, uri: &str, bound: usize) -> Result<Rea
 }
 
 /// Names that begin like what has been typed.
-pub(super) async fn complete(caller: &Caller, request: &CompleteRequestParams) -> Result<CompletionInfo> {
+pub(super) async fn complete(caller: &Caller, request: &CompleteRequestParams, bound: usize) -> Result<CompletionInfo> {
     match &request.r#ref {
         Reference::Resource(reference) if reference.uri == TEMPLATE => {}
         _ => return Err(invalid(format!("names are completed in the resource template {TEMPLATE} alone"))),
@@ -152,7 +153,7 @@ pub(super) async fn complete(caller: &Caller, request: &CompleteRequestParams) -
             let view = caller.reader_of_all()?;
             let page =
                 visible::namespaces(caller.permit(), &view, Range { prefix: typed, after: None }, OFFERED).await?;
-            Ok(offered(page.rows.into_iter().map(|stats| stats.namespace.into_string()), page.more, None))
+            Ok(offered(page.rows.into_iter().map(|stats| stats.namespace), page.more, None, bound))
         }
         "key" => {
             let namespace = request.context.as_ref().and_then(|context| context.get_argument("namespace"));
@@ -162,16 +163,24 @@ pub(super) async fn complete(caller: &Caller, request: &CompleteRequestParams) -
             let page = PageSize { rows: OFFERED, bytes: usize::MAX };
             let page = view.scan(Range { prefix: typed, after: None }, View::Key, page).await?;
             let total = view.count(typed).await?;
-            Ok(offered(page.rows.into_iter().map(|row| row.key.into_string()), page.more, Some(total)))
+            Ok(offered(page.rows.into_iter().map(|row| row.key), page.more, Some(total), bound))
         }
         other => Err(invalid(format!("the template has no argument {other:?}: it has namespace and key"))),
     }
 }
 
-fn offered(values: impl Iterator<Item = String>, more: bool, total: Option<u64>) -> CompletionInfo {
+/// As many of these as fit an answer.
+fn offered(names: impl Iterator<Item = Box<str>>, more: bool, total: Option<u64>, bound: usize) -> CompletionInfo {
+    let mut rows = Rows::within(bound, "");
     let mut info = CompletionInfo::default();
-    info.values = values.collect();
     info.has_more = Some(more);
+    for name in names {
+        if !rows.push(wire::string(&name).as_str(), "") {
+            info.has_more = Some(true);
+            break;
+        }
+        info.values.push(name.into_string());
+    }
     info.total = total.and_then(|total| u32::try_from(total).ok());
     info
 }
