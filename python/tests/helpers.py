@@ -103,6 +103,15 @@ class Server:
         command = [sys.executable, "-m", "agent_data_store", "token", "create", *options, "--store", self._store_url]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
+    def terminate(self) -> None:
+        """Asks it to end."""
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        self._process.communicate(timeout=20)
+        return self._process.returncode
+
     def kill(self) -> None:
         """As a crash would end it."""
         self._process.kill()
