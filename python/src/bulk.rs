@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::data_store::run;
-use crate::records::stored_value;
+use crate::records::{decoded_value, stored_value};
 
 /// From this many bytes of text on, the collector would run while the values are built.
 const PAUSE_FROM_BYTES: usize = 64 << 10;
@@ -27,8 +27,14 @@ type Values = Vec<(Box<str>, Json)>;
 /// The values under their keys, in the order of `rows`.
 pub(crate) fn dict<'py>(py: Python<'py>, rows: Values) -> PyResult<Bound<'py, PyDict>> {
     let bytes: usize = rows.iter().map(|(_, value)| value.len()).sum();
-    let _pause = (bytes >= PAUSE_FROM_BYTES).then(|| CollectorPause::new(py));
     let dict = PyDict::new(py);
+    if bytes < PAUSE_FROM_BYTES {
+        for (key, value) in &rows {
+            dict.set_item(PyString::new(py, key), stored_value(py, key, value)?)?;
+        }
+        return Ok(dict);
+    }
+    let _pause = CollectorPause::new(py);
     add(&dict, rows)?;
     Ok(dict)
 }
@@ -102,10 +108,11 @@ impl<'scope> Builder<'scope> {
     }
 }
 
+/// Adds many values: those are not looked for among what is known, nor kept there.
 fn add(dict: &Bound<'_, PyDict>, values: Values) -> PyResult<()> {
     let py = dict.py();
     for (key, value) in values {
-        dict.set_item(PyString::new(py, &key), stored_value(py, &key, &value)?)?;
+        dict.set_item(PyString::new(py, &key), decoded_value(py, &key, &value)?)?;
     }
     Ok(())
 }

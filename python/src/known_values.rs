@@ -11,7 +11,9 @@ use pyo3::types::{PyDict, PyList, PyString};
 
 use crate::decode::{DecodeError, decode};
 
-/// A power of two.
+/// Powers of two. Of more texts than this that come in turn, hardly one comes again before its place is taken: those are too
+/// many to keep, and making and dropping originals of them all the time would scatter Python's memory.
+const SEEN: usize = 512;
 const SLOTS: usize = 4_096;
 /// Of all texts together; their objects take about four times as much.
 const MOST_BYTES: usize = 4 << 20;
@@ -45,21 +47,17 @@ pub(crate) fn object<'py>(py: Python<'py>, value: &Json) -> Result<Bound<'py, Py
     Ok(object)
 }
 
-static KNOWN_VALUES: Mutex<KnownValues> = Mutex::new(KnownValues { slots: Vec::new(), bytes: 0, hand: 0 });
+static KNOWN_VALUES: Mutex<KnownValues> =
+    Mutex::new(KnownValues { seen: [0; SEEN], slots: Vec::new(), bytes: 0, hand: 0 });
 
 struct KnownValues {
-    slots: Vec<Slot>,
+    /// Where the last texts were that came without being known: only what comes again is worth a copy.
+    seen: [usize; SEEN],
+    slots: Vec<Option<Known>>,
     /// Of the texts that are kept.
     bytes: usize,
     /// Where room is made next.
     hand: usize,
-}
-
-#[derive(Default)]
-struct Slot {
-    /// Where the last text was that came here without being known: only what comes again is worth a copy.
-    seen: usize,
-    known: Option<Known>,
 }
 
 struct Known {
@@ -69,42 +67,43 @@ struct Known {
 }
 
 impl KnownValues {
-    fn slot_of(text: &Json) -> usize {
+    /// The place of a text among `count`.
+    fn slot(text: &Json, count: usize) -> usize {
         // Fibonacci hashing; allocations differ in their middle bits.
         let place = (text.as_str().as_ptr() as usize as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (place >> (u64::BITS - SLOTS.trailing_zeros())) as usize
+        (place >> (u64::BITS - count.trailing_zeros())) as usize
     }
 
     fn find(&self, text: &Json) -> Option<&Original> {
-        let known = self.slots.get(Self::slot_of(text))?.known.as_ref()?;
+        let known = self.slots.get(Self::slot(text, SLOTS))?.as_ref()?;
         known.text.is_same_text(text).then_some(&known.original)
     }
 
-    /// Whether this text was the last to come to its slot; it is from now on.
+    /// Whether this text was the last to come to its place; it is from now on.
     fn was_seen(&mut self, text: &Json) -> bool {
-        if self.slots.is_empty() {
-            self.slots.resize_with(SLOTS, Slot::default);
-        }
-        let place = text.as_str().as_ptr() as usize;
-        std::mem::replace(&mut self.slots[Self::slot_of(text)].seen, place) == place
+        let at = text.as_str().as_ptr() as usize;
+        std::mem::replace(&mut self.seen[Self::slot(text, SEEN)], at) == at
     }
 
     /// Keeps a value; returns those that had to go for it.
     fn keep(&mut self, text: &Json, original: Original) -> Vec<Known> {
+        if self.slots.is_empty() {
+            self.slots.resize_with(SLOTS, || None);
+        }
         let mut gone = Vec::new();
-        let slot = Self::slot_of(text);
+        let slot = Self::slot(text, SLOTS);
         gone.extend(self.take(slot));
         while self.bytes + text.len() > MOST_BYTES {
             gone.extend(self.take(self.hand));
             self.hand = (self.hand + 1) % SLOTS;
         }
         self.bytes += text.len();
-        self.slots[slot].known = Some(Known { text: text.clone(), original });
+        self.slots[slot] = Some(Known { text: text.clone(), original });
         gone
     }
 
     fn take(&mut self, slot: usize) -> Option<Known> {
-        let known = self.slots[slot].known.take()?;
+        let known = self.slots[slot].take()?;
         self.bytes -= known.text.len();
         Some(known)
     }

@@ -11,6 +11,11 @@ use crate::decode::decode;
 use crate::errors::undecodable;
 use crate::known_values;
 
+/// [`stored_value`], made from its text.
+pub(crate) fn decoded_value<'py>(py: Python<'py>, key: &str, value: &Json) -> PyResult<Bound<'py, PyAny>> {
+    decode(py, value.as_str()).map_err(|error| undecodable(py, error, &format!("value of key {key:?}")))
+}
+
 /// A value that was stored under `key`, as Python.
 pub(crate) fn stored_value<'py>(py: Python<'py>, key: &str, value: &Json) -> PyResult<Bound<'py, PyAny>> {
     known_values::object(py, value).map_err(|error| undecodable(py, error, &format!("value of key {key:?}")))
