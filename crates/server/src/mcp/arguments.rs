@@ -1,19 +1,33 @@
 //! What a call brings, read from its own text: a value must be stored as it was sent, with every digit and in its order.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_data_store::{Error, ErrorKind, Json, Limits, Result};
-use axum::body::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::schema::Argument;
+use crate::body::JsonBody;
 use crate::write::seconds;
 
 /// A whole message as it came, which goes with the request that was read from it.
 #[derive(Clone, Debug)]
-pub(super) struct Message(pub(super) Bytes);
+pub(super) enum Message {
+    Line(Arc<[u8]>),
+    /// With its share of what may be held of bodies, for as long as somebody works on it.
+    Body(Arc<JsonBody>),
+}
+
+impl Message {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Line(line) => line,
+            Self::Body(body) => body.bytes(),
+        }
+    }
+}
 
 #[derive(Deserialize)]
 struct Outer<'a> {
@@ -39,7 +53,7 @@ impl<'a> Arguments<'a> {
     /// Those in `message`, of which there may be no others than `known`.
     pub(super) fn read(message: &'a Message, known: &[Argument], namespace: &'a str) -> Result<Self> {
         let outer: Outer<'a> =
-            serde_json::from_slice(&message.0).map_err(|_| invalid("the call has no params that can be read"))?;
+            serde_json::from_slice(message.bytes()).map_err(|_| invalid("the call has no params that can be read"))?;
         let given: HashMap<String, &RawValue> = match outer.params.arguments {
             None => HashMap::new(),
             Some(arguments) => serde_json::from_str::<Option<_>>(arguments.get())

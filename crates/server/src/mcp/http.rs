@@ -106,8 +106,9 @@ pub(crate) async fn post(
     {
         parts.extensions.insert(position);
     }
-    parts.extensions.insert(Message(body.bytes().clone()));
-    let request = Request::from_parts(parts, Body::from(body.bytes().clone()));
+    let request_body = Body::from(body.bytes().clone());
+    parts.extensions.insert(Message::Body(Arc::new(body)));
+    let request = Request::from_parts(parts, request_body);
     endpoint.answer(&caller, request).await
 }
 

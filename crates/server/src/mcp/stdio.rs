@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent_data_store::{Error, ErrorKind, Result};
-use axum::body::Bytes;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, GetExtensions, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
@@ -118,7 +117,7 @@ impl Streams {
             if let Some(position) = position {
                 extensions.insert(position);
             }
-            extensions.insert(Message(Bytes::from(line)));
+            extensions.insert(Message::Line(line.into()));
         }
         Some(message)
     }
