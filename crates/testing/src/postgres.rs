@@ -110,21 +110,33 @@ pub fn run_sql(url: &str, sql: &str) {
 /// # Panics
 /// Where the database refuses them.
 pub fn query(url: &str, sql: &str) -> Vec<Vec<String>> {
+    try_query(url, sql).expect("the statements run")
+}
+
+/// The same where that may fail.
+///
+/// # Errors
+/// What the database says.
+///
+/// # Panics
+/// Where the system gives no threads.
+pub fn try_query(url: &str, sql: &str) -> Result<Vec<Vec<String>>, tokio_postgres::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
+        let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
-        let messages = client.simple_query(sql).await.expect("the statements run");
+        let messages = client.simple_query(sql).await;
         drop(client);
         let _ = connection.await;
         let text = |row: &tokio_postgres::SimpleQueryRow| {
             (0..row.len()).map(|index| row.get(index).unwrap_or_default().to_owned()).collect()
         };
+        let messages = messages?;
         let rows = messages.iter().filter_map(|message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => Some(text(row)),
             _ => None,
         });
-        rows.collect()
+        Ok(rows.collect())
     })
 }
 
@@ -194,7 +206,8 @@ impl Cluster {
         for setting in own.iter().chain(&self.settings) {
             command = command.arg("-c").arg(setting);
         }
-        let process = Process::start(command);
+        let log = self.folder.path().join("log");
+        let process = Process::start(command.stderr_to(&log));
         let ready = self.data().join("postmaster.pid");
         let until = Instant::now() + DEADLINE;
         // Its last line tells the state.
@@ -202,7 +215,9 @@ impl Cluster {
             text.starts_with(&format!("{}\n", process.id()))
                 && text.lines().last().is_some_and(|line| line.trim() == "ready")
         }) {
-            assert!(Instant::now() < until && process.is_running(), "PostgreSQL does not start");
+            if Instant::now() >= until || !process.is_running() {
+                panic!("PostgreSQL does not start: {}", std::fs::read_to_string(&log).unwrap_or_default());
+            }
             thread::sleep(Duration::from_millis(5));
         }
         *self.running() = Some(process);
@@ -211,6 +226,11 @@ impl Cluster {
     /// Ends the server: clients are cut off, transactions rolled back.
     pub fn stop(&self) {
         self.end(libc::SIGINT);
+    }
+
+    /// Ends the server as a loss of power would: the next start has to recover.
+    pub fn crash(&self) {
+        self.end(libc::SIGQUIT);
     }
 
     /// `kill -9`.

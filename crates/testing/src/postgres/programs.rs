@@ -61,6 +61,13 @@ impl Command {
         self
     }
 
+    /// Adds what it says of itself to a file.
+    pub(super) fn stderr_to(mut self, path: &Path) -> Self {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        self.0.stderr(file.expect("a file for what the program says"));
+        self
+    }
+
     /// Runs it to its end.
     pub(super) fn run(mut self) {
         let status = self.0.status().expect("the program starts");
