@@ -625,7 +625,8 @@ def connect(
     """Opens a store and returns an agent's view of it.
 
     `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be
-    lost), `memory:`, or that of a server, `http://host:port` or `https://host:port`, each with `?secrets=allow`,
+    lost), `memory:`, `postgresql://user:password@host/database`, or that of a server,
+    `http://host:port` or `https://host:port`, each with `?secrets=allow`,
     `warn` or `refuse` (see `DataStore.use_namespace`); left out, the environment's `AGENT_DATA_STORE_URL`, else one
     file in the platform's data folder. `user`, `agent` and `namespace` that are left out come from
     `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are those of the token, else "default", "unknown"

@@ -39,8 +39,8 @@ pub(crate) struct Cli {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The store: sqlite:///absolute/path.db, memory: or a server's http://host:port [env: AGENT_DATA_STORE_URL] [default: a
-    /// file in your data folder]
+    /// The store: sqlite:///absolute/path.db, memory:, postgresql://user:password@host/database or a server's
+    /// http://host:port [env: AGENT_DATA_STORE_URL] [default: a file in your data folder]
     #[arg(long, value_name = "URL", global = true, value_hint = ValueHint::Url)]
     pub(crate) store: Option<String>,
 
