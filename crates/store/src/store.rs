@@ -77,9 +77,10 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the store at `url`: `sqlite:///absolute/path.db` (`?durability=full|relaxed`), `memory:`, or with the feature
-    /// `remote` that of a server, `http://host:port` or `https://host:port` (see [`crate::engines`]); each with
-    /// `secrets=allow|warn|refuse` as a parameter (see [`SecretsPolicy`]).
+    /// Opens the store at `url`: `sqlite:///absolute/path.db` (`?durability=full|relaxed`), `memory:`, with the feature
+    /// `postgres` that of a database, `postgresql://user:password@host/database`, or with the feature `remote` that of a
+    /// server, `http://host:port` or `https://host:port` (see [`crate::engines`]); each with `secrets=allow|warn|refuse` as
+    /// a parameter (see [`SecretsPolicy`]).
     ///
     /// # Errors
     /// `InvalidArgument` for a URL that cannot be, `CorruptStore` for a file that is damaged, not ours or newer than this

@@ -10,6 +10,7 @@ mod failing;
 mod failover;
 mod opening;
 mod support;
+mod tls;
 
 /// Not a test of its own: the entry of worker processes.
 #[test]

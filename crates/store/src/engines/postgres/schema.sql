@@ -17,7 +17,8 @@ CREATE TABLE {t}namespaces (
     user_id text COLLATE "C" NOT NULL,
     name text COLLATE "C" NOT NULL,
     id bigint NOT NULL,
-    PRIMARY KEY (user_id, name)
+    PRIMARY KEY (user_id, name),
+    UNIQUE (user_id, id)
 );
 
 -- What is in a namespace, in several rows that are summed up: writers with different slots do not wait for each other.
