@@ -625,13 +625,13 @@ def connect(
     """Opens a store and returns an agent's view of it.
 
     `url`: `sqlite:///absolute/path.db` (with `?durability=relaxed`, the last moments before a power cut may be
-    lost), `memory:`, `postgresql://user:password@host/database`, or that of a server,
-    `http://host:port` or `https://host:port`, each with `?secrets=allow`,
-    `warn` or `refuse` (see `DataStore.use_namespace`); left out, the environment's `AGENT_DATA_STORE_URL`, else one
-    file in the platform's data folder. `user`, `agent` and `namespace` that are left out come from
-    `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they are those of the token, else "default", "unknown"
-    and "default". `user` and `agent` are 1 to 256 bytes of UTF-8 without NUL. `token`, or else
-    `AGENT_DATA_STORE_TOKEN`, is for a server; a store in a file or in memory takes none.
+    lost), `memory:`, `postgresql://user:password@host/database`, or that of a server, `http://host:port` or
+    `https://host:port`, each with `?secrets=allow`, `warn` or `refuse` (see `DataStore.use_namespace`); left
+    out, the environment's `AGENT_DATA_STORE_URL`, else one file in the platform's data folder. `user`, `agent`
+    and `namespace` that are left out come from `AGENT_DATA_STORE_USER`, `_AGENT` and `_NAMESPACE`, else they
+    are those of the token, else "default", "unknown" and "default". `user` and `agent` are 1 to 256 bytes of
+    UTF-8 without NUL. `token`, or else `AGENT_DATA_STORE_TOKEN`, is for a server; a store without one takes
+    none.
 
     The result is a context manager that closes the store. Raises `InvalidArgumentError` for a URL or a name
     that cannot be, `CorruptStoreError` for a file that is damaged, not a store or newer than this version,
