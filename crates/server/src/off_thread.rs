@@ -2,6 +2,7 @@
 //! fastest, but a write waits for the disk, and a long scan would keep the thread from everybody else's requests. Those go
 //! to threads that may wait: each scan to one, and all writes that arrive together to one, where they share a commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_data_store::engine::{Answer, Engine, Suspended};
@@ -108,7 +109,10 @@ impl Attending {
     fn run(mut self) {
         while let Some(waiting) = self.take() {
             let (batches, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
-            match block_on(self.writes.engine.write_each(batches)) {
+            let work = || block_on(self.writes.engine.write_each(batches));
+            // A panic is the end of these writes alone: others have come meanwhile and count on this thread.
+            let Ok(results) = catch_unwind(AssertUnwindSafe(work)) else { continue };
+            match results {
                 Ok(results) => waiting.into_iter().zip(results).for_each(|(written, result)| tell(written, result)),
                 Err(error) => {
                     waiting
@@ -121,7 +125,7 @@ impl Attending {
 }
 
 impl Drop for Attending {
-    /// Where the engine panicked, or the runtime has ended, nobody may wait for ever.
+    /// Where the runtime has ended before this began, nobody may wait for ever.
     fn drop(&mut self) {
         if !self.is_over {
             let mut arrived = self.writes.arrived();
