@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +14,9 @@ import pytest
 from helpers import Server
 
 from agent_data_store import DataStore, connect
+
+# A shell that starts the tests in the background has told them to ignore Ctrl-C, and thereby all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Connect = Callable[..., DataStore]
 WaitUntil = Callable[[Callable[[], bool]], None]
