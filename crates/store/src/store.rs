@@ -295,8 +295,9 @@ impl Suspension {
         let mut housekeeper = std::mem::take(&mut *inner.housekeeper());
         let had_housekeeper = housekeeper.is_running();
         housekeeper.stop();
-        let log = inner.accesses.hold();
+        // The engine first: a call that is running in it may still count what it reads.
         let engine = inner.engine.suspend();
+        let log = inner.accesses.hold();
         // SAFETY: both borrow from `inner`, which this struct keeps alive; `Drop` lets go of them first.
         let (log, engine) = unsafe {
             (
