@@ -52,7 +52,9 @@ pub(crate) fn all<'py>(py: Python<'py>, view: &DataStore) -> PyResult<Bound<'py,
                 }
                 match &builder {
                     Some(builder) => {
-                        builder.send(std::mem::take(&mut first));
+                        if !first.is_empty() {
+                            builder.send(std::mem::take(&mut first));
+                        }
                         builder.send(piece);
                     }
                     // The first piece, or there is no thread to be had.

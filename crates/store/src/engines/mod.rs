@@ -3,7 +3,7 @@
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
-mod prefix;
 #[cfg(feature = "remote")]
 pub mod remote;
+mod sql;
 pub mod sqlite;

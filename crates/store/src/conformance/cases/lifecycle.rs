@@ -1,10 +1,12 @@
 //! Closing and suspending.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::Cases;
 use crate::blocking::block_on;
 use crate::conformance::subject::{increment, json, put};
+use crate::conformance::threads::AtEnd;
 use crate::data_store::SetOptions;
 use crate::error::{ErrorKind, Result};
 use crate::model::{Batch, PageSize, Range, View};
@@ -114,5 +116,29 @@ pub(super) fn add_to(cases: &mut Cases) {
             }
         });
         assert_eq!(notes.record("n").value.as_str(), "100");
+    });
+
+    cases.add("a walk and whoever holds the store still do not wait for each other", |subject| {
+        const WALKS: usize = 20;
+        let notes = subject.notes();
+        for number in 0..50 {
+            notes.set(&number.to_string(), "1");
+        }
+        let walking = AtomicBool::new(true);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _end = AtEnd(|| walking.store(false, Ordering::SeqCst));
+                for _ in 0..WALKS {
+                    let pieces = notes.pieces(PageSize { rows: 1, bytes: usize::MAX }, |_| thread::yield_now());
+                    assert_eq!(pieces.concat().len(), 50);
+                }
+            });
+            while walking.load(Ordering::SeqCst) {
+                drop(subject.store().suspend());
+                thread::yield_now();
+            }
+        });
+        subject.flush();
+        assert_eq!(notes.inspect("0").access_count, WALKS as u64, "each walk is counted");
     });
 }

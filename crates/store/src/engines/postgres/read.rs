@@ -6,26 +6,13 @@ use super::clock::read_now;
 use super::failure::{Failure, Patience, Result};
 use super::{Core, optional_time};
 use crate::clock::Timestamp;
-use crate::engines::prefix::end_of;
+use crate::engines::sql::{columns, end_of};
 use crate::error::Result as StoreResult;
 use crate::json::Json;
 use crate::model::{Address, Details, NamespaceStats, Page, PageSize, Range, Row, View};
 
 /// Where the bytes of a page are limited it has no more rows than this: they are weighed before it is cut.
 const ROWS_WITHIN_BYTES: i64 = 10_000;
-
-/// Columns of a record for a view, from `records r` and `accesses a`.
-fn columns(view: View) -> &'static str {
-    match view {
-        View::Key => "r.expires_at",
-        View::Version => "r.expires_at, r.version",
-        View::Value => "r.expires_at, r.version, r.value",
-        View::Record => {
-            "r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
-             r.accessed_at, r.accessed_by, a.count, a.last_at, a.last_by"
-        }
-    }
-}
 
 fn join(view: View) -> &'static str {
     match view {

@@ -10,12 +10,16 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use rusqlite::ffi::{
     self, SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_io_methods, sqlite3_vfs,
 };
 
 const NAME: &CStr = c"agent-data-store";
+
+/// The VFS that ours was made from, whatever the default is by now: files have the room that this one needs.
+static SYSTEM: AtomicPtr<sqlite3_vfs> = AtomicPtr::new(ptr::null_mut());
 
 const FRAME_HEADER_BYTES: usize = 24;
 /// Where a frame's header has the size of the database after the commit; zero in all but the last of a transaction.
@@ -42,6 +46,7 @@ fn register() -> bool {
     vfs.szOsFile += size_of::<LogFile>() as c_int;
     vfs.pNext = ptr::null_mut();
     vfs.xOpen = Some(open);
+    SYSTEM.store(system, Ordering::Release);
     // SAFETY: SQLite keeps the pointer for ever, so it is given away for ever.
     unsafe { ffi::sqlite3_vfs_register(Box::into_raw(Box::new(vfs)), 0) == SQLITE_OK }
 }
@@ -95,7 +100,7 @@ unsafe extern "C" fn open(
 ) -> c_int {
     // SAFETY: SQLite calls with what its interface promises: `file` has the room that `register` asked for.
     unsafe {
-        let system = ffi::sqlite3_vfs_find(ptr::null());
+        let system = SYSTEM.load(Ordering::Acquire);
         let Some(system_open) = system.as_ref().and_then(|system| system.xOpen) else { return SQLITE_ERROR };
         if flags & SQLITE_OPEN_WAL == 0 {
             return system_open(system, path, file, flags, out_flags);

@@ -9,23 +9,10 @@ use super::failure::Result;
 use super::hot_cache::{Known, Live};
 use super::write::record_bytes;
 use crate::clock::Timestamp;
-use crate::engines::prefix::end_of;
+use crate::engines::sql::{columns, end_of};
 use crate::json::Json;
 use crate::model::{Address, Change, Changes, Details, NamespaceStats, Page, PageSize, Range, Row, Version, View};
 use crate::quota::Usage;
-
-/// Columns of a record for a view, from `records r`.
-fn columns(view: View) -> &'static str {
-    match view {
-        View::Key => "r.expires_at",
-        View::Version => "r.expires_at, r.version",
-        View::Value => "r.expires_at, r.version, r.value",
-        View::Record => {
-            "r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
-             r.accessed_at, r.accessed_by, a.count, a.last_at, a.last_by"
-        }
-    }
-}
 
 fn join(view: View) -> &'static str {
     match view {

@@ -1,4 +1,19 @@
-//! Prefixes as ranges of names.
+//! What the statements of several engines have in common.
+
+use crate::model::View;
+
+/// Columns of a record for a view, from `records r`, and for [`View::Record`] `accesses a`.
+pub(super) fn columns(view: View) -> &'static str {
+    match view {
+        View::Key => "r.expires_at",
+        View::Version => "r.expires_at, r.version",
+        View::Value => "r.expires_at, r.version, r.value",
+        View::Record => {
+            "r.expires_at, r.version, r.value, r.metadata, r.created_by, r.updated_by, r.created_at, r.updated_at,
+             r.accessed_at, r.accessed_by, a.count, a.last_at, a.last_by"
+        }
+    }
+}
 
 /// The smallest text above all that start with `prefix`; `None` where there is none.
 pub(super) fn end_of(prefix: &str) -> Option<String> {
