@@ -73,12 +73,10 @@ pub(crate) async fn changes(
     let limit = query.limit.unwrap_or(USUAL_LIMIT).min(HIGHEST_LIMIT);
     let until = Instant::now() + bounded(&app, query.wait);
     let mut position = since;
-    let mut waited = false;
     let changes = loop {
-        if waited {
-            caller.check_still_valid().await?;
-        }
         let changes = visible::changes(caller.permit(), &view, position, limit).await?;
+        // After the read: nothing is told that was written when the token had ended.
+        caller.check_still_valid().await?;
         let all_hidden = changes.changes.is_empty() && !caller.permit().sees_all();
         match changes.last > position && position >= changes.complete_from {
             true if all_hidden => position = changes.last,
@@ -93,7 +91,6 @@ pub(crate) async fn changes(
             newest = view.wait_for_changes(position, left) => drop(newest?),
             () = stopped(&app) => {}
         }
-        waited = true;
     };
     Ok(json(shown(&changes)))
 }
@@ -151,8 +148,8 @@ impl Events {
             if let Some(event) = self.read.next() {
                 return Some(event);
             }
-            self.caller.check_still_valid().await.ok()?;
             let changes = self.changes().await.ok()?;
+            self.caller.check_still_valid().await.ok()?;
             if self.position < changes.complete_from {
                 self.position = changes.complete_from;
                 return Some(gap(&changes));
