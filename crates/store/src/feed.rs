@@ -55,7 +55,8 @@ impl DataStore {
     }
 
     /// Waits until `key` holds a value that `accepts` (any, if it always does), and returns it with its version; `None`
-    /// when `timeout` is over. With `since_version`, only a record with a greater version counts.
+    /// when `timeout` is over. With `since_version`, only a record with a greater version counts. Each version that is met
+    /// is judged once, whatever else changes meanwhile.
     pub async fn wait_for(
         &self,
         key: &str,
@@ -64,14 +65,17 @@ impl DataStore {
         mut accepts: impl AsyncFnMut(&Json) -> Result<bool>,
     ) -> Result<Option<(Json, Version)>> {
         let until = self.now().saturating_add(timeout);
+        let mut judged = since_version;
         loop {
             let position = self.position().await?;
             if let Some((value, version)) = self.versioned(key).await?
-                && since_version.is_none_or(|since| version > since)
-                && accepts(&value).await?
+                && judged.is_none_or(|judged| version > judged)
             {
-                self.count_reads([key]);
-                return Ok(Some((value, version)));
+                if accepts(&value).await? {
+                    self.count_reads([key]);
+                    return Ok(Some((value, version)));
+                }
+                judged = Some(version);
             }
             if self.now() >= until {
                 return Ok(None);

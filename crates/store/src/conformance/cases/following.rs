@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Cases;
 use crate::blocking::block_on;
 use crate::conformance::subject::{Handle, SECOND, Subject, USER, assert_rising, events, increment, put, refused};
-use crate::conformance::threads::{Elsewhere, THREADS, in_threads};
+use crate::conformance::threads::{Elsewhere, THREADS, eventually, in_threads};
 use crate::error::{ErrorKind, Result};
 use crate::feed::Follower;
 use crate::json::Json;
@@ -101,6 +101,23 @@ pub(super) fn add_to(cases: &mut Cases) {
         let versions = ["1", "2", "3"].map(|value| notes.set("a", value));
         assert_eq!(waiting.end(), Some(("3".to_owned(), versions[2])));
         assert!((1..=3).contains(&looks.load(Ordering::SeqCst)), "each value is looked at once");
+    });
+
+    cases.add("a wait judges a value once, whatever else changes meanwhile", |subject| {
+        let notes = subject.notes();
+        notes.set("a", "1");
+        let looks = Arc::new(AtomicUsize::new(0));
+        let waiting = wait_elsewhere(&notes, SECOND, None, {
+            let (looks, notes) = (Arc::clone(&looks), notes.clone());
+            move |_| {
+                looks.fetch_add(1, Ordering::SeqCst);
+                notes.set("b", "1");
+                false
+            }
+        });
+        eventually("the value is judged", || looks.load(Ordering::SeqCst) > 0);
+        assert_eq!(waiting.end_while(|| subject.advance(SECOND / 100)), None);
+        assert_eq!(looks.load(Ordering::SeqCst), 1);
     });
 
     cases.add("a wait for a value ends with nothing when its time is over", |subject| {

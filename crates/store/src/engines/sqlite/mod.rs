@@ -3,6 +3,7 @@
 //! A read is answered from the `hot_cache`, or takes an idle connection and runs inline; a write goes through the
 //! `commit_queue` to the one writing connection. Where SQLite runs is decided here and nowhere else.
 
+mod agents;
 mod checkpointer;
 mod commit_queue;
 mod connection;

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::agents::{AgentsNoted, note_agent};
 use super::failure::Result;
 use super::hot_cache::{Known, Live};
 use super::read::{last_version, live_usage, stored_usage};
@@ -33,8 +34,8 @@ pub(super) struct UserWrites<'c> {
     user: &'c str,
     agent: Option<&'c str>,
     now: Timestamp,
-    first_version: Version,
-    last_version: Version,
+    /// The user's last version before and now; `None` until it is looked up, which most writes do together with the record.
+    versions: Option<(Version, Version)>,
     namespaces: HashMap<Arc<str>, Touched>,
     /// By how much live records have grown or shrunk: how many there are, and their bytes.
     grown: (i64, i64),
@@ -63,6 +64,19 @@ struct Found {
 }
 
 impl Found {
+    /// From a row that starts with these columns; `None` for one of nulls, which an outer join makes.
+    fn from_row(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let Some(id) = row.get(0)? else { return Ok(None) };
+        Ok(Some(Self {
+            id,
+            version: row.get(1)?,
+            expires_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_micros),
+            bytes: row.get(3)?,
+            metadata: row.get(4)?,
+            value: row.get(5)?,
+        }))
+    }
+
     /// How many bytes the record gains by new metadata and a new value, `None` for those that stay. Reckoned rather than
     /// asked for: `RETURNING` goes through a table of its own.
     fn growth(&self, key: &str, metadata: Option<&str>, value: Option<&str>) -> i64 {
@@ -81,8 +95,9 @@ pub(super) fn apply_batch(
     now: Timestamp,
     limits: &Limits,
     changes_kept: u64,
+    agents: &AgentsNoted,
 ) -> Result<(Vec<Outcome>, Vec<Option<Known>>)> {
-    let mut writes = UserWrites::begin(connection, &batch.user, batch.agent.as_deref(), now)?;
+    let mut writes = UserWrites::begin(connection, &batch.user, batch.agent.as_deref(), now);
     let mut outcomes = Vec::with_capacity(batch.writes.len());
     let mut states = Vec::with_capacity(batch.writes.len());
     for write in &batch.writes {
@@ -91,6 +106,7 @@ pub(super) fn apply_batch(
         states.push(state);
     }
     writes.end(changes_kept)?;
+    writes.note_agent(agents)?;
     if let Some(quota) = batch.quota {
         writes.check_quota(quota)?;
     }
@@ -106,7 +122,7 @@ pub(super) fn clear(
     now: Timestamp,
     changes_kept: u64,
 ) -> Result<u64> {
-    let mut writes = UserWrites::begin(connection, user, agent, now)?;
+    let mut writes = UserWrites::begin(connection, user, agent, now);
     let row = connection
         .prepare_cached("SELECT id, records FROM namespaces WHERE user = ?1 AND name = ?2")?
         .query_row(params![user, namespace], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?)))
@@ -172,7 +188,7 @@ pub(super) fn sweep_expired(
         by_user.entry(user).or_default().push((namespace, key));
     }
     for (user, records) in by_user {
-        let mut writes = UserWrites::begin(connection, user, None, now)?;
+        let mut writes = UserWrites::begin(connection, user, None, now);
         for (namespace, key) in records {
             let namespace: Arc<str> = namespace.into();
             if let Some(found) = writes.find(&namespace, key, false)? {
@@ -228,26 +244,9 @@ fn is_empty(connection: &Connection, namespace: i64) -> Result<bool> {
     Ok(records <= 0)
 }
 
-fn note_agent(connection: &Connection, namespace: i64, agent: &str) -> Result<()> {
-    connection
-        .prepare_cached("INSERT OR IGNORE INTO namespace_agents (namespace_id, agent) VALUES (?1, ?2)")?
-        .execute(params![namespace, agent])?;
-    Ok(())
-}
-
 impl<'c> UserWrites<'c> {
-    fn begin(connection: &'c Connection, user: &'c str, agent: Option<&'c str>, now: Timestamp) -> Result<Self> {
-        let last_version = last_version(connection, user)?;
-        Ok(Self {
-            connection,
-            user,
-            agent,
-            now,
-            first_version: last_version,
-            last_version,
-            namespaces: HashMap::new(),
-            grown: (0, 0),
-        })
+    fn begin(connection: &'c Connection, user: &'c str, agent: Option<&'c str>, now: Timestamp) -> Self {
+        Self { connection, user, agent, now, versions: None, namespaces: HashMap::new(), grown: (0, 0) }
     }
 
     fn apply(&mut self, write: &Write, limits: &Limits) -> Result<(Outcome, Option<Known>)> {
@@ -289,36 +288,53 @@ impl<'c> UserWrites<'c> {
         })
     }
 
+    /// Looks up a record. The first time in a namespace, that and the user's last version come with it, so that a write
+    /// by itself asks once.
     fn find(&mut self, namespace: &Arc<str>, key: &str, with_value: bool) -> Result<Option<Found>> {
-        let Some(namespace) = self.namespace_id(namespace)? else { return Ok(None) };
+        macro_rules! columns {
+            ($value:literal) => {
+                concat!("r.id, r.version, r.expires_at, ", record_bytes!(), ", r.metadata, ", $value)
+            };
+        }
         macro_rules! select {
             ($value:literal) => {
+                concat!("SELECT ", columns!($value), " FROM records r WHERE r.namespace_id = ?1 AND r.key = ?2")
+            };
+        }
+        macro_rules! select_first {
+            ($value:literal) => {
                 concat!(
-                    "SELECT id, version, expires_at, ",
-                    record_bytes!(),
-                    ", metadata, ",
-                    $value,
-                    " FROM records WHERE namespace_id = ?1 AND key = ?2"
+                    "SELECT ",
+                    columns!($value),
+                    ", n.id, (SELECT max(version) FROM changes WHERE user = ?1)
+                     FROM namespaces n LEFT JOIN records r ON r.namespace_id = n.id AND r.key = ?3
+                     WHERE n.user = ?1 AND n.name = ?2"
                 )
             };
         }
-        let sql = if with_value { select!("value") } else { select!("NULL") };
+        if let Some(touched) = self.namespaces.get(namespace) {
+            let Some(id) = touched.id else { return Ok(None) };
+            let sql = if with_value { select!("r.value") } else { select!("NULL") };
+            let mut statement = self.connection.prepare_cached(sql)?;
+            return Ok(statement.query_row(params![id, key], Found::from_row).optional()?.flatten());
+        }
+        let sql = if with_value { select_first!("r.value") } else { select_first!("NULL") };
         let mut statement = self.connection.prepare_cached(sql)?;
-        let found = statement.query_row(params![namespace, key], |row| {
-            Ok(Found {
-                id: row.get(0)?,
-                version: row.get(1)?,
-                expires_at: row.get::<_, Option<i64>>(2)?.map(Timestamp::from_micros),
-                bytes: row.get(3)?,
-                metadata: row.get(4)?,
-                value: row.get(5)?,
-            })
-        });
-        Ok(found.optional()?)
+        let mut rows = statement.query(params![self.user, &**namespace, key])?;
+        let (found, id) = match rows.next()? {
+            None => (None, None),
+            Some(row) => {
+                let last = row.get::<_, Option<Version>>(7)?.unwrap_or(0);
+                self.versions.get_or_insert((last, last));
+                (Found::from_row(row)?, Some(row.get(6)?))
+            }
+        };
+        self.namespaces.insert(Arc::clone(namespace), Touched { id, ..Touched::default() });
+        Ok(found)
     }
 
     fn insert(&mut self, namespace: &Arc<str>, key: &str, put: &Put) -> Result<Version> {
-        let id = match self.namespace_id(namespace)? {
+        let id = match self.namespaces.get(namespace).and_then(|touched| touched.id) {
             Some(id) => id,
             None => self.create_namespace(namespace)?,
         };
@@ -386,34 +402,29 @@ impl<'c> UserWrites<'c> {
 
     /// Gives the next version and writes it to the feed.
     fn log(&mut self, kind: ChangeKind, namespace: &str, key: Option<&str>) -> Result<Version> {
-        self.last_version += 1;
+        let (first, last) = match self.versions {
+            Some(versions) => versions,
+            None => {
+                let last = last_version(self.connection, self.user)?;
+                (last, last)
+            }
+        };
+        let version = last + 1;
+        self.versions = Some((first, version));
         self.connection
             .prepare_cached(
                 "INSERT INTO changes (user, version, kind, namespace, key, agent, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 self.user,
-                self.last_version,
+                version,
                 super::kind_to_number(kind),
                 namespace,
                 key,
                 self.agent,
                 self.now.as_micros()
             ])?;
-        Ok(self.last_version)
-    }
-
-    fn namespace_id(&mut self, namespace: &Arc<str>) -> Result<Option<i64>> {
-        if let Some(touched) = self.namespaces.get(namespace) {
-            return Ok(touched.id);
-        }
-        let id: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT id FROM namespaces WHERE user = ?1 AND name = ?2")?
-            .query_row(params![self.user, &**namespace], |row| row.get(0))
-            .optional()?;
-        self.namespaces.insert(Arc::clone(namespace), Touched { id, ..Touched::default() });
-        Ok(id)
+        Ok(version)
     }
 
     fn create_namespace(&mut self, namespace: &Arc<str>) -> Result<i64> {
@@ -457,8 +468,8 @@ impl<'c> UserWrites<'c> {
     }
 
     /// Writes the sums to the namespaces and trims the feed.
-    fn end(&self, changes_kept: u64) -> Result<()> {
-        for touched in self.namespaces.values() {
+    fn end(&mut self, changes_kept: u64) -> Result<()> {
+        for touched in self.namespaces.values_mut() {
             let Some(id) = touched.id else { continue };
             if !touched.written && touched.records == 0 {
                 continue;
@@ -473,15 +484,26 @@ impl<'c> UserWrites<'c> {
             let may_be_empty = touched.records < 0 || touched.is_new;
             if may_be_empty && is_empty(self.connection, id)? {
                 forget_namespace(self.connection, id)?;
-            } else if let (true, Some(agent)) = (touched.written, self.agent) {
-                note_agent(self.connection, id, agent)?;
+                touched.id = None;
             }
         }
+        let Some((first, last)) = self.versions else { return Ok(()) };
         let interval = TRIM_INTERVAL.min(changes_kept).max(1);
-        if self.last_version / interval > self.first_version / interval {
+        if last / interval > first / interval {
             self.connection
                 .prepare_cached("DELETE FROM changes WHERE user = ?1 AND version <= ?2")?
-                .execute(params![self.user, self.last_version.saturating_sub(changes_kept.max(1))])?;
+                .execute(params![self.user, last.saturating_sub(changes_kept.max(1))])?;
+        }
+        Ok(())
+    }
+
+    /// Notes who has written in the namespaces that are left.
+    fn note_agent(&self, agents: &AgentsNoted) -> Result<()> {
+        let Some(agent) = self.agent else { return Ok(()) };
+        for touched in self.namespaces.values().filter(|touched| touched.written) {
+            if let Some(id) = touched.id {
+                agents.note(self.connection, id, agent)?;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 
+use super::agents::AgentsNoted;
 use super::checkpointer::Checkpointer;
 use super::connection::{Role, abandon, connect};
 use super::failure::{Failure, Result};
@@ -52,6 +53,7 @@ pub(super) struct Writer {
     shm: ShmIdentity,
     /// Up to where the log was written by the commit that has just been made; 0 for one that wrote nothing.
     frames: Arc<AtomicU32>,
+    agents: AgentsNoted,
     /// Stops with the writer.
     _checkpointer: Checkpointer,
 }
@@ -72,7 +74,13 @@ impl Writer {
         }))?;
         // The first read opens the `-shm` file.
         connection.query_row("SELECT count(*) FROM sqlite_master", (), |_| Ok(()))?;
-        Ok(Self { connection, shm: ShmIdentity::of(path), frames, _checkpointer: checkpointer })
+        Ok(Self {
+            connection,
+            shm: ShmIdentity::of(path),
+            frames,
+            agents: AgentsNoted::default(),
+            _checkpointer: checkpointer,
+        })
     }
 
     /// Whether our locks still hold; see [`super::identity`].
@@ -102,13 +110,17 @@ impl Writer {
         let before = view.and_then(HeaderView::read);
         let mut written = before.map(|_| Vec::new());
         let results = self.run_each(jobs, rules, &mut written).and_then(|results| {
-            let end = if let [Err(_)] = results.as_slice() { "ROLLBACK" } else { "COMMIT" };
-            connection.prepare_cached(end)?.execute(())?;
+            let is_refused = matches!(results.as_slice(), [Err(_)]);
+            connection.prepare_cached(if is_refused { "ROLLBACK" } else { "COMMIT" })?.execute(())?;
+            self.agents.end(!is_refused);
             Ok(results)
         });
-        if results.is_err() && !connection.is_autocommit() {
-            // A rollback cannot fail but for a broken connection, which the next use reports.
-            let _ = connection.execute_batch("ROLLBACK");
+        if results.is_err() {
+            self.agents.end(false);
+            if !connection.is_autocommit() {
+                // A rollback cannot fail but for a broken connection, which the next use reports.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
         }
         // Taken away, so that it cannot stand for a later commit, which may write nothing.
         let frames = self.frames.swap(0, Ordering::Relaxed);
@@ -168,7 +180,8 @@ impl Writer {
                 {
                     return Ok(Done::Outcomes(outcomes));
                 }
-                let (outcomes, states) = apply_batch(connection, batch, now, &rules.limits, rules.changes_kept)?;
+                let (outcomes, states) =
+                    apply_batch(connection, batch, now, &rules.limits, rules.changes_kept, &self.agents)?;
                 if let Some(request) = request {
                     requests::keep(connection, &batch.user, request, outcomes_to_text(&outcomes), now)?;
                 }
