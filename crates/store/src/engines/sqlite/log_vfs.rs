@@ -12,6 +12,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
+use rusqlite::Connection;
 use rusqlite::ffi::{
     self, SQLITE_ERROR, SQLITE_NOMEM, SQLITE_OK, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_io_methods, sqlite3_vfs,
 };
@@ -117,6 +118,27 @@ unsafe extern "C" fn open(
             close(inner);
         }
         code
+    }
+}
+
+/// Lets go of what is gathered; to be called after each transaction that was not committed. From then on others may write to
+/// that place of the log: what were written there late would take the place of what they have committed.
+pub(super) fn forget_gathered(connection: &Connection) {
+    let mut file: *mut sqlite3_file = ptr::null_mut();
+    // SAFETY: the handle is valid while `connection` is borrowed, and `file` has the type that this operation fills in. What
+    // has our methods was made by `open`.
+    unsafe {
+        let found = ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_JOURNAL_POINTER,
+            (&raw mut file).cast(),
+        );
+        if found == SQLITE_OK && !file.is_null() && ptr::eq((*file).pMethods, &raw const METHODS) {
+            let gathered = &mut *(*file.cast::<LogFile>()).gathered;
+            gathered.bytes.clear();
+            gathered.commits = false;
+        }
     }
 }
 
@@ -227,10 +249,9 @@ unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
 mod tests {
     use std::path::Path;
 
-    use rusqlite::Connection;
-
     use super::super::Durability;
     use super::super::connection::{Role, connect};
+    use super::*;
 
     const ROWS: i64 = 3_000;
 
@@ -243,6 +264,10 @@ mod tests {
 
     fn rows(connection: &Connection) -> i64 {
         connection.query_row("SELECT count(*) FROM t WHERE length(x) = 3000", (), |row| row.get(0)).unwrap()
+    }
+
+    fn check(connection: &Connection) -> String {
+        connection.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap()
     }
 
     fn fill(connection: &Connection, rows: i64) {
@@ -276,8 +301,7 @@ mod tests {
                     reader.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(())).unwrap();
                 }
             }
-            let check: String = reader.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap();
-            assert_eq!(check, "ok");
+            assert_eq!(check(&reader), "ok");
             drop((reader, writer));
             assert_eq!(rows(&Connection::open(&path).unwrap()), ROWS + 50);
         }
@@ -300,5 +324,28 @@ mod tests {
             std::fs::copy(format!("{}{end}", path.display()), format!("{}{end}", copy.display())).unwrap();
         }
         assert_eq!(rows(&Connection::open(&copy).unwrap()), 100);
+    }
+
+    #[test]
+    fn what_is_rolled_back_does_not_come_in_the_way_of_what_others_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
+        let [first, second] = [(), ()].map(|()| writer(&path, Durability::Full));
+        // The log begins anew, so that going back reads nothing of it.
+        reader.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(())).unwrap();
+        first.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for _ in 0..300 {
+            first.execute_batch("INSERT INTO t (x) VALUES ('rolled back' || zeroblob(2900))").unwrap();
+        }
+        first.execute_batch("ROLLBACK").unwrap();
+        forget_gathered(&first);
+        fill(&second, 300);
+        fill(&first, 1);
+        assert_eq!(rows(&reader), 301);
+        assert_eq!(check(&reader), "ok");
+        drop((first, second, reader));
+        assert_eq!(rows(&Connection::open(&path).unwrap()), 301);
     }
 }

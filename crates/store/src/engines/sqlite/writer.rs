@@ -12,6 +12,7 @@ use super::connection::{Role, abandon, connect};
 use super::failure::{Failure, Result};
 use super::hot_cache::{CARRIED_KEYS, HotCache, Written, is_own_commit};
 use super::identity::ShmIdentity;
+use super::log_vfs;
 use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
 use super::{Durability, read, requests};
@@ -109,19 +110,23 @@ impl Writer {
         let view = cache.and_then(HotCache::view);
         let before = view.and_then(HeaderView::read);
         let mut written = before.map(|_| Vec::new());
+        let mut is_committed = false;
         let results = self.run_each(jobs, rules, &mut written).and_then(|results| {
-            let is_refused = matches!(results.as_slice(), [Err(_)]);
-            connection.prepare_cached(if is_refused { "ROLLBACK" } else { "COMMIT" })?.execute(())?;
-            self.agents.end(!is_refused);
+            if !matches!(results.as_slice(), [Err(_)]) {
+                connection.prepare_cached("COMMIT")?.execute(())?;
+                is_committed = true;
+            }
             Ok(results)
         });
-        if results.is_err() {
-            self.agents.end(false);
+        if !is_committed {
+            // SQLite goes back by itself where the disk fails.
             if !connection.is_autocommit() {
                 // A rollback cannot fail but for a broken connection, which the next use reports.
-                let _ = connection.execute_batch("ROLLBACK");
+                let _ = connection.prepare_cached("ROLLBACK").and_then(|mut rollback| rollback.execute(()));
             }
+            log_vfs::forget_gathered(connection);
         }
+        self.agents.end(is_committed);
         // Taken away, so that it cannot stand for a later commit, which may write nothing.
         let frames = self.frames.swap(0, Ordering::Relaxed);
         if let (Ok(_), Some(cache), Some(before), Some(written)) = (&results, cache, before, written)
