@@ -4,3 +4,4 @@
 
 #[cfg(unix)]
 pub mod postgres;
+pub mod sqlite;

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+pub(crate) use agent_data_store_testing::sqlite::check as check_file;
+
 use agent_data_store::{DataStore, Identity, Json, Limits, Options, SetOptions, Store, block_on, sqlite_url};
 
 pub(crate) const PART: &str = "ADS_TEST_WORKER";
@@ -54,32 +56,4 @@ pub(crate) fn command(part: &str, path: &Path) -> Command {
     command.args(["--exact", "worker", "--nocapture", "--quiet"]);
     command.env(PART, part).env(STORE_PATH, path).stdout(Stdio::piped());
     command
-}
-
-/// What must hold of every store file at any time: SQLite finds it sound, and the counts are those of the rows.
-pub(crate) fn check_file(path: &Path) {
-    let connection = rusqlite::Connection::open(path).expect("the file opens");
-    let sound: String = connection.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap();
-    assert_eq!(sound, "ok");
-    let wrong: u64 = connection
-        .query_row(
-            "SELECT count(*) FROM namespaces n WHERE records != (SELECT count(*) FROM records WHERE namespace_id = n.id)
-                OR bytes != (SELECT ifnull(sum(octet_length(key) + octet_length(value)
-                             + ifnull(octet_length(metadata), 0)), 0) FROM records WHERE namespace_id = n.id)
-                OR records = 0",
-            (),
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(wrong, 0, "namespaces whose counts are not those of their rows");
-    let orphans: u64 = connection
-        .query_row(
-            "SELECT (SELECT count(*) FROM records WHERE namespace_id NOT IN
-                        (SELECT id FROM namespaces UNION ALL SELECT id FROM dropped_namespaces))
-                  + (SELECT count(*) FROM accesses WHERE record_id NOT IN (SELECT id FROM records))",
-            (),
-            |row| row.get(0),
-        )
-        .unwrap();
-    assert_eq!(orphans, 0, "rows that belong to nothing");
 }

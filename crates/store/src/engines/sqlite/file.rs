@@ -2,17 +2,20 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{BUSY_DEADLINE, connect_bare};
+use super::connection::{BUSY_DEADLINE, abandon, connect_bare};
 use super::failure::Failure;
 use crate::error::{Error, Result};
 
 /// "ADSt" in the header of every store file, at byte 68, so that `file` and others can tell it.
 pub(super) const APPLICATION_ID: u32 = 0x4144_5374;
+
+/// What SQLite's rollback journal adds to the name of its file.
+const JOURNAL: &str = "-journal";
 
 /// One script for each schema version, in order. Only ever added to.
 const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
@@ -34,8 +37,12 @@ fn prepare_unnamed(path: &Path, already_open: bool) -> Result<(), Failure> {
         }
     }
     let mut connection = connect_bare(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    migrate(&mut connection)?;
-    enter_wal_mode(&connection)
+    let prepared = migrate(&mut connection).and_then(|()| enter_wal_mode(&connection));
+    if prepared.is_err() {
+        // Its log may have told that it is newer, and is not folded up by a program that does not know what is in it.
+        abandon(connection);
+    }
+    prepared
 }
 
 enum Found {
@@ -56,7 +63,7 @@ fn inspect(path: &Path) -> Result<Found> {
     if !metadata.is_file() {
         return Err(Error::invalid("this is not a file: give the path of a store file"));
     }
-    if metadata.len() == 0 {
+    if metadata.len() == 0 || was_empty(path) {
         return Ok(Found::Empty);
     }
     match file.read_exact(&mut header) {
@@ -74,11 +81,9 @@ fn inspect(path: &Path) -> Result<Found> {
     check_version(u64::from(number(60)))?;
     // With a log beside it the file may rightly be shorter than its header says: somebody may be writing it just now. So its
     // length counts only as it is after that log is gone.
-    let has_log = ["-wal", "-journal"].into_iter().any(|ending| {
-        let mut log = path.as_os_str().to_owned();
-        log.push(ending);
-        std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
-    });
+    let has_log = ["-wal", JOURNAL]
+        .into_iter()
+        .any(|ending| std::fs::metadata(beside(path, ending)).is_ok_and(|log| log.len() > 0));
     let length = file.metadata().map_err(unreadable)?.len();
     let page_bytes = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
@@ -88,6 +93,22 @@ fn inspect(path: &Path) -> Result<Found> {
         return Err(Error::corrupt("the store file has been cut short: restore it from a backup"));
     }
     Ok(Found::Ours)
+}
+
+/// Whether what is in the file is the beginning of its first transaction, which a loss of power has cut off: the journal beside
+/// it then says that there were no pages before (<https://www.sqlite.org/fileformat2.html#the_rollback_journal>), and SQLite
+/// goes back to that.
+fn was_empty(path: &Path) -> bool {
+    const MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    let mut header = [0u8; 20];
+    let read = File::open(beside(path, JOURNAL)).and_then(|mut journal| journal.read_exact(&mut header));
+    read.is_ok() && header.starts_with(&MAGIC) && header[16..] == [0; 4]
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(ending);
+    path.into()
 }
 
 fn unreadable(error: std::io::Error) -> Error {
@@ -149,13 +170,20 @@ fn schema_version(connection: &Connection) -> Result<u64, Failure> {
     Ok(version)
 }
 
+/// Returns the mode as it is afterwards. It is told before the change is committed, which may fail: so the statement is
+/// taken to its end.
+fn change_to_wal_mode(connection: &Connection) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = wal")?;
+    let mode = statement.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
+    mode.into_iter().next().ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
 /// The mode is kept in the file, so this does something for a new file only.
 fn enter_wal_mode(connection: &Connection) -> Result<(), Failure> {
     let give_up_at = Instant::now() + BUSY_DEADLINE;
     loop {
         // Changing the mode needs the file for oneself and does not call the busy handler.
-        let mode: Result<String, _> = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0));
-        match mode {
+        match change_to_wal_mode(connection) {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(_) => {
                 return Err(Error::unavailable(
