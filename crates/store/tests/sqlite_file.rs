@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_data_store::model::{Address, Expiry, Mutation, Precondition, Write};
 use agent_data_store::{
     Clock, DataStore, ErrorKind, Identity, Json, Limits, ManualClock, Options, RequestId, SetOptions, Store, block_on,
     sqlite_url,
 };
+use agent_data_store_testing::sqlite::check;
 
 fn open(path: &Path) -> agent_data_store::Result<Store> {
     block_on(Store::open(&sqlite_url(path), Options::default()))
@@ -87,6 +89,38 @@ fn two_stores_on_one_file_see_each_other() {
     assert_eq!(block_on(alice(&open(&path).unwrap()).get("k")).unwrap().unwrap().as_str(), "2");
 }
 
+/// More than SQLite keeps in memory, so that much of it is in the log when it is refused.
+#[test]
+fn a_large_batch_that_is_refused_takes_nothing_from_what_others_write_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let (first, second) = (open(&path).unwrap(), open(&path).unwrap());
+    let view = alice(&first);
+    set(&view, "there", "1").unwrap();
+    // The log begins anew.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(())).unwrap();
+    drop(connection);
+    let write = |key: &str, precondition| Write {
+        address: Address { namespace: "default".into(), key: key.into() },
+        precondition,
+        mutation: Mutation::Set(json(&format!("\"{}\"", "x".repeat(10_000)))),
+        metadata: None,
+        expiry: Expiry::Default,
+    };
+    let many = (0..450).map(|key| write(&format!("refused {key}"), Precondition::None));
+    // Beside the one before, so that nothing more is read until it is refused.
+    let batch = many.chain([write("refused 449", Precondition::Version(77))]).collect();
+    assert_eq!(block_on(view.write(batch)).expect_err("another version").kind(), ErrorKind::Conflict);
+    for key in 0..150 {
+        set(&alice(&second), &format!("k{key}"), &format!("\"{}\"", "y".repeat(4_000))).unwrap();
+    }
+    set(&view, "last", "1").unwrap();
+    drop((view, first, second));
+    check(&path);
+    assert_eq!(block_on(alice(&open(&path).unwrap()).count("")).unwrap(), 152);
+}
+
 #[test]
 fn the_file_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt;
@@ -115,54 +149,6 @@ fn the_database_of_another_program_is_refused_untouched() {
     refused(&path, ErrorKind::CorruptStore, "another program");
     drop(other);
     refused(&path, ErrorKind::CorruptStore, "another program");
-}
-
-#[test]
-fn a_newer_schema_is_refused_untouched() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    drop(open(&path).unwrap());
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
-    refused(&path, ErrorKind::CorruptStore, "schema version 999");
-}
-
-/// The file was made by the program when its schema had version 1, with the clock at 2026-01-01T00:00:00Z, then a minute
-/// later for the reads.
-#[test]
-fn a_file_of_version_1_is_migrated_and_holds_everything() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    std::fs::write(&path, include_bytes!("fixtures/version_1.db")).unwrap();
-    let clock = Arc::new(ManualClock::default());
-    clock.advance(Duration::from_secs(60));
-    let store = open_under(&clock, &path);
-    let view = |user| store.data_store(Identity::new(user, None).unwrap(), "notes").unwrap();
-    let notes = view("alice");
-    let values = block_on(notes.get_all()).unwrap();
-    let long = format!("\"{}\"", "long ".repeat(1_200));
-    assert_eq!(
-        values.iter().map(|(key, value)| (&**key, value.as_str())).collect::<Vec<_>>(),
-        [("count", "42"), ("expiring", "1"), ("long", &*long), ("plan", r#"{"steps": [1, 2.50, "é"]}"#)]
-    );
-    let plan = block_on(notes.get_record("plan")).unwrap().expect("a record");
-    assert_eq!((plan.version, plan.access_count, plan.metadata.as_str()), (1, 2, r#"{"source":"v1"}"#));
-    assert_eq!(plan.created_by_agent.as_deref(), Some("writer"));
-    assert_eq!(plan.last_accessed_by_agent.as_deref(), Some("reader"));
-    let stats = block_on(notes.namespaces()).unwrap();
-    assert_eq!(stats.iter().map(|stats| (&*stats.namespace, stats.records)).collect::<Vec<_>>(), [("notes", 4)]);
-    let changes = block_on(store.engine().changes("alice", 0, 100)).unwrap();
-    assert_eq!((changes.changes.len(), changes.complete_from, changes.last), (10, 0, 10));
-    assert_eq!(block_on(view("bob").get("plan")).unwrap().expect("a value").as_str(), "\"bob's\"");
-    // And it has what came with version 2, and goes on as before.
-    for _ in 0..2 {
-        let request = notes.clone().with_request(RequestId::new("r").unwrap());
-        assert_eq!(block_on(request.increment("count", json("1"), None)).unwrap().as_str(), "43");
-    }
-    while block_on(store.maintain()).unwrap() {}
-    assert_eq!(block_on(store.engine().changes("alice", 11, 100)).unwrap().last, 12, "the write, and the expiry");
-    drop(store);
-    assert_eq!(number(&path, "SELECT user_version FROM pragma_user_version"), 2);
-    assert_eq!(number(&path, "SELECT count(*) FROM records"), 5, "what was cleared or had expired is swept");
 }
 
 #[test]
