@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_data_store::engine::{Answer, Engine, Suspended};
+use agent_data_store::import::Import;
 use agent_data_store::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
@@ -197,6 +198,10 @@ impl Engine for OffThread {
         self.engine.name()
     }
 
+    fn place(&self) -> String {
+        self.engine.place()
+    }
+
     fn is_inline(&self) -> bool {
         false
     }
@@ -285,6 +290,15 @@ impl Engine for OffThread {
 
     fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version> {
         self.engine.wait_for_change(user, since, until)
+    }
+
+    fn users<'a>(&'a self, range: Range<'a>, page: PageSize) -> Answer<'a, Page<Box<str>>> {
+        let range = OwnRange::of(range);
+        self.read_away(1, move |engine| block_on(engine.users(range.range(), page)))
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, ()> {
+        self.away(move |engine| block_on(engine.import(import)))
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use crate::clock::{Clock, Timestamp};
 use crate::data_store::Identity;
 use crate::error::Result;
+use crate::import::Import;
 use crate::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
@@ -89,9 +90,15 @@ pub trait Suspended {}
 /// - **Quotas**: a batch with a quota does not make grow, over all namespaces of its user, the live records or bytes (see
 ///   [`NamespaceStats`]) of which there are then more than the quota allows. Only the end of a batch counts; one that does
 ///   not make them grow is applied also where there are too many.
+/// - **Copies**: what [`Engine::users`], [`Engine::namespaces`] and [`Engine::scan`] show, given to [`Engine::import`] of
+///   another store, is there what it was here. No other engine, request or quota is asked.
 pub trait Engine: Send + Sync + fmt::Debug {
     /// The engine's name as conformance and errors show it, for instance `sqlite`.
     fn name(&self) -> &'static str;
+
+    /// Where the records are kept, in the form of a URL without parameters or secrets that have no part in that. Who opens
+    /// the same store in the same words sees the same place.
+    fn place(&self) -> String;
 
     /// Whether reads and writes are always [`Answer::Ready`], so that a short one needs no other thread.
     fn is_inline(&self) -> bool;
@@ -209,6 +216,24 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Waits until the change feed of `user` goes beyond `since`, at the latest until the engine's clock shows `until`.
     /// Changes of this process are seen at once, those of others within 50 ms. Returns the newest position.
     fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version>;
+
+    /// Reads a page of the names of the users for whom anything was ever written, those of the store itself included.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the engine cannot tell.
+    fn users<'a>(&'a self, range: Range<'a>, page: PageSize) -> Answer<'a, Page<Box<str>>>;
+
+    /// Takes over whole records from another store, as they were there: version, times, agents, metadata, expiry and the
+    /// count of reads are those that are given. A record replaces what is there under its key, unless that has a greater
+    /// version. The same import may be repeated.
+    ///
+    /// Versions that are given later are greater than those of all records and of the newest change. The change feed does
+    /// not show what is taken over: where it has to be moved on, the newest change alone is left of it, and readers that
+    /// stood further back are told that they have missed changes.
+    ///
+    /// # Errors
+    /// `Conflict` where the guard does not hold, `InvalidArgument` where the engine cannot do this; nothing was stored then.
+    fn import(&self, import: Import) -> Answer<'_, ()>;
 
     /// Takes one small step of housekeeping (expired and cleared records, requests whose time is over); `true` where more is left to do.
     fn maintain(&self) -> Answer<'_, bool>;

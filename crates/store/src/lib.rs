@@ -41,8 +41,10 @@ mod waiters;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+
 pub mod engine;
 pub mod engines;
+pub mod import;
 pub mod limits;
 pub mod model;
 pub mod mutation;

@@ -31,6 +31,8 @@ pub struct Options {
     pub clock: Arc<dyn Clock>,
     /// The limits of values and batches.
     pub limits: Limits,
+    /// Whether a store is made where there is none; otherwise that is `InvalidArgument`. Default `true`.
+    pub create: bool,
     /// How many of a user's newest changes the change feed keeps, at least. Default 100,000.
     pub changes_kept: u64,
     /// Whether a background thread writes access counts and sweeps. Without it, call [`Store::flush`] and
@@ -49,6 +51,7 @@ impl Default for Options {
         Self {
             clock: Arc::new(SystemClock),
             limits: Limits::default(),
+            create: true,
             changes_kept: 100_000,
             housekeeping: true,
             secrets: SecretsPolicy::default(),

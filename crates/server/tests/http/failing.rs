@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use agent_data_store::engine::{Answer, Engine, Suspended};
+use agent_data_store::import::Import;
 use agent_data_store::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
@@ -57,6 +58,10 @@ fn fail(key: &str) -> Option<Error> {
 impl Engine for Failing {
     fn name(&self) -> &'static str {
         "failing"
+    }
+
+    fn place(&self) -> String {
+        self.engine.place()
     }
 
     fn is_inline(&self) -> bool {
@@ -130,6 +135,14 @@ impl Engine for Failing {
 
     fn wait_for_change<'a>(&'a self, user: &'a str, since: Version, until: Timestamp) -> Answer<'a, Version> {
         self.engine.wait_for_change(user, since, until)
+    }
+
+    fn users<'a>(&'a self, range: Range<'a>, page: PageSize) -> Answer<'a, Page<Box<str>>> {
+        self.engine.users(range, page)
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, ()> {
+        self.engine.import(import)
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Answer, Engine, Suspended};
 use crate::error::{Error, Result};
+use crate::import::{Import, ImportedNamespace};
 use crate::json::Json;
 use crate::limits::Limits;
 use crate::model::{
@@ -279,6 +280,35 @@ impl User {
         }
     }
 
+    fn take_over(&mut self, imported: ImportedNamespace) {
+        let ImportedNamespace { name, records, gone, agents, updated_at } = imported;
+        let namespace = self.namespaces.entry((&*name).into()).or_insert_with(|| Namespace {
+            records: BTreeMap::new(),
+            agents: BTreeSet::new(),
+            updated_at,
+        });
+        namespace.updated_at = namespace.updated_at.max(updated_at);
+        namespace.agents.extend(agents);
+        for key in gone {
+            namespace.records.remove(&key);
+        }
+        for Row { key, version, expires_at, value, details } in records {
+            let (Some(value), Some(details)) = (value, details) else { continue };
+            if namespace.records.get(&key).is_none_or(|stored| stored.version <= version) {
+                namespace.records.insert(key, Stored { value, version, expires_at, details: *details });
+            }
+        }
+        self.forget_if_empty(&name);
+    }
+
+    /// Moves the feed on to a change of another store.
+    fn move_on_to(&mut self, newest: Change) {
+        if newest.version > self.last_version {
+            self.last_version = newest.version;
+            self.changes = BTreeMap::from([(newest.version, newest)]);
+        }
+    }
+
     /// Not before the end of a batch: nobody sees a namespace go that the batch fills again.
     fn forget_if_empty(&mut self, namespace: &str) {
         if self.namespaces.get(namespace).is_some_and(|entry| entry.records.is_empty()) {
@@ -350,6 +380,10 @@ fn page_of<T>(items: impl Iterator<Item = T>, page: PageSize, bytes: impl Fn(&T)
 impl Engine for MemoryEngine {
     fn name(&self) -> &'static str {
         "memory"
+    }
+
+    fn place(&self) -> String {
+        "memory:".to_owned()
     }
 
     fn is_inline(&self) -> bool {
@@ -503,6 +537,38 @@ impl Engine for MemoryEngine {
                 watch.changed(until).await;
             }
         })
+    }
+
+    fn users<'a>(&'a self, range: Range<'a>, page: PageSize) -> Answer<'a, Page<Box<str>>> {
+        let state = self.state();
+        if state.closed {
+            return Answer::ready(Err(closed()));
+        }
+        let with_changes = in_range(&state.users, range).filter(|(_, user)| user.last_version > 0);
+        Answer::ready(Ok(page_of(with_changes.map(|(name, _)| Box::<str>::from(name)), page, |name| name.len())))
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, ()> {
+        let mut state = self.state();
+        if state.closed {
+            return Answer::ready(Err(closed()));
+        }
+        if let Some(guard) = &import.guard {
+            let record = state
+                .users
+                .get(&*guard.user)
+                .and_then(|user| user.namespaces.get(&*guard.address.namespace)?.records.get(&guard.address.key));
+            if let Err(error) = guard.check(record.map_or(0, |stored| stored.version)) {
+                return Answer::ready(Err(error));
+            }
+        }
+        let newest = import.newest_change();
+        let user = state.users.entry((&*import.user).into()).or_default();
+        import.namespaces.into_iter().for_each(|namespace| user.take_over(namespace));
+        newest.into_iter().for_each(|newest| user.move_on_to(newest));
+        drop(state);
+        self.waiters.notify();
+        Answer::ready(Ok(()))
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

@@ -78,5 +78,6 @@ themes! {
     credentials
     lifecycle
     persistence
+    copies
     random_histories
 }

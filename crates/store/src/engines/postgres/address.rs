@@ -109,6 +109,28 @@ impl Address {
         Ok(parsed)
     }
 
+    /// Hosts, database and tables, without who connects and how.
+    pub(super) fn place(&self) -> String {
+        let named = self.config.get_hosts().iter().map(|host| match host {
+            Host::Tcp(name) => name.clone(),
+            #[cfg(unix)]
+            Host::Unix(path) => path.display().to_string(),
+        });
+        let numbered = self.config.get_hostaddrs().iter().map(IpAddr::to_string);
+        let mut hosts: Vec<String> =
+            if self.config.get_hosts().is_empty() { numbered.collect() } else { named.collect() };
+        let ports = self.config.get_ports();
+        for (index, host) in hosts.iter_mut().enumerate() {
+            // One port stands for all hosts.
+            let port = ports.get(index).or_else(|| ports.first()).copied().unwrap_or(5432);
+            *host = format!("{host}:{port}");
+        }
+        let database = self.config.get_dbname().or_else(|| self.config.get_user()).unwrap_or_default();
+        let Self { schema, prefix, .. } = self;
+        let prefix = if prefix.is_empty() { String::new() } else { format!("&table_prefix={prefix}") };
+        format!("postgresql://{}/{database}?schema={schema}{prefix}", hosts.join(","))
+    }
+
     /// Off the machine nobody connects without knowing to whom, unless the URL says so.
     fn set_tls(&mut self, ssl_mode: Option<&str>) -> Result<()> {
         let (mode, verification) = match ssl_mode {

@@ -14,23 +14,30 @@ const SCHEMA: &str = include_str!("schema.sql");
 /// Makes sure that the tables are there and how they are used.
 ///
 /// # Errors
-/// `CorruptStore` for tables that are not ours or newer than this program; `InvalidArgument` where the URL asks for another
+/// `InvalidArgument` where there are none and none may be made. `CorruptStore` for tables that are not ours or newer than this program; `InvalidArgument` where the URL asks for another
 /// ordering than the store has; `PermissionDenied` where a right is missing.
-pub(super) async fn prepare(connections: &Connections, address: &Address) -> Result<Ordering, Error> {
+pub(super) async fn prepare(connections: &Connections, address: &Address, may_create: bool) -> Result<Ordering, Error> {
     let mut patience = Patience::new();
     loop {
-        match try_prepare(connections, address).await {
+        match try_prepare(connections, address, may_create).await {
             Ok(ordering) => return Ok(ordering),
             Err(failure) => patience.after(failure).await?,
         }
     }
 }
 
-async fn try_prepare(connections: &Connections, address: &Address) -> Result<Ordering> {
+async fn try_prepare(connections: &Connections, address: &Address, may_create: bool) -> Result<Ordering> {
     let link = connections.link().await?;
     check_encoding(&link).await?;
     let ordering = match known(&link).await? {
         Some(ordering) => ordering,
+        None if !may_create => {
+            let Address { schema, prefix, .. } = address;
+            return Err(Error::invalid(format!(
+                "the database holds no store in the schema {schema} with the table prefix {prefix:?}: correct the store URL"
+            ))
+            .into());
+        }
         None => {
             let made = make(&link, address).await;
             if made.is_err() {

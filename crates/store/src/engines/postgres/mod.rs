@@ -19,6 +19,7 @@ mod failure;
 mod feed;
 mod home;
 mod housekeeping;
+mod import;
 mod migrate;
 mod notify;
 mod plan;
@@ -46,6 +47,7 @@ use self::waiting::Waiting;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::{Answer, Engine, Suspended};
 use crate::error::{Error, Result};
+use crate::import::Import;
 use crate::limits::Limits;
 use crate::model::{
     Access, Address, Batch, ChangeKind, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
@@ -117,8 +119,9 @@ impl PostgresEngine {
             to_trim: Mutex::default(),
         });
         let engine = Self { home: Home::new(Arc::clone(&shared)), shared };
-        let prepared = engine.home.run(|core| async move {
-            let ordering = migrate::prepare(&core.connections, &core.shared.address).await?;
+        let may_create = options.create;
+        let prepared = engine.home.run(move |core| async move {
+            let ordering = migrate::prepare(&core.connections, &core.shared.address, may_create).await?;
             core.shared.learn_time(&core).await?;
             Ok(ordering)
         });
@@ -265,6 +268,10 @@ impl Engine for PostgresEngine {
         "postgres"
     }
 
+    fn place(&self) -> String {
+        self.shared.address.place()
+    }
+
     fn is_inline(&self) -> bool {
         false
     }
@@ -341,6 +348,15 @@ impl Engine for PostgresEngine {
             let clock = self.shared.clock();
             self.shared.waiting.beyond(&self.home, &*clock, user, since, until).await
         })
+    }
+
+    fn users<'a>(&'a self, range: Range<'a>, page: PageSize) -> Answer<'a, Page<Box<str>>> {
+        let range = OwnRange::of(range);
+        self.run(move |core| async move { read::users(&core, range.range(), page).await })
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, ()> {
+        self.run(|core| async move { import::import(&core, import).await })
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

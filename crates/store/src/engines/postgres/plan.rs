@@ -306,7 +306,7 @@ impl Live {
 
 impl Found {
     /// As namespaces count them: `{}` takes nothing.
-    fn bytes(&self, key: &str) -> i64 {
+    pub(super) fn bytes(&self, key: &str) -> i64 {
         signed(key.len()) + self.value_bytes + signed(self.metadata.as_ref().map_or(0, String::len))
     }
 }

@@ -276,6 +276,36 @@ async fn try_namespaces(core: &Core, user: &str, range: Range<'_>, page: PageSiz
     Ok(result)
 }
 
+pub(super) async fn users(core: &Core, range: Range<'_>, page: PageSize) -> StoreResult<Page<Box<str>>> {
+    again!(try_users(core, range, page))
+}
+
+async fn try_users(core: &Core, range: Range<'_>, page: PageSize) -> Result<Page<Box<str>>> {
+    // From each user straight to the next, past all that they have changed.
+    const USERS: &str = "WITH RECURSIVE users AS (
+             (SELECT user_id FROM {t}changes WHERE user_id >= $1 AND ($2::text IS NULL OR user_id > $2) ORDER BY user_id LIMIT 1)
+             UNION ALL
+             SELECT (SELECT c.user_id FROM {t}changes c WHERE c.user_id > u.user_id ORDER BY c.user_id LIMIT 1)
+             FROM users u WHERE u.user_id IS NOT NULL)
+         SELECT user_id FROM users WHERE user_id IS NOT NULL AND ($3::text IS NULL OR user_id < $3) LIMIT $4";
+    let after = range.after.filter(|after| *after >= range.prefix);
+    let limit = i64::try_from(page.rows.max(1)).unwrap_or(i64::MAX).saturating_add(1);
+    let link = core.connections.link().await?;
+    let rows = link.query(USERS, &[&range.prefix, &after, &end_of(range.prefix), &limit]).await?;
+    let mut result = Page { rows: Vec::new(), more: false };
+    let mut bytes = 0usize;
+    for row in rows {
+        let user: &str = row.try_get(0)?;
+        if result.rows.len() >= page.rows.max(1) || (!result.rows.is_empty() && bytes + user.len() > page.bytes) {
+            result.more = true;
+            break;
+        }
+        bytes += user.len();
+        result.rows.push(user.into());
+    }
+    Ok(result)
+}
+
 fn row_of(row: &PgRow, key: &str, view: View) -> Result<Row> {
     let mut found = Row { key: key.into(), version: 0, expires_at: None, value: None, details: None };
     if view == View::Key {

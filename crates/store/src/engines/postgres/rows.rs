@@ -19,11 +19,12 @@ const STATEMENT_ROWS: usize = 20_000;
 /// A parameter of a statement.
 pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
 
-const DELETE: &str = "DELETE FROM {t}records WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[])";
-const FORGET_ACCESSES: &str =
+pub(super) const DELETE: &str =
+    "DELETE FROM {t}records WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[])";
+pub(super) const FORGET_ACCESSES: &str =
     "DELETE FROM {t}accesses WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[])";
 
-const NEW_NAMESPACES: &str = "INSERT INTO {t}namespaces (user_id, name, id)
+pub(super) const NEW_NAMESPACES: &str = "INSERT INTO {t}namespaces (user_id, name, id)
      SELECT $1, u.name, u.id FROM unnest($2::text[], $3::bigint[]) u(name, id)";
 
 const FORGET_NAMESPACES: &str = "DELETE FROM {t}namespaces WHERE user_id = $1 AND name = ANY($2::text[])";
@@ -83,7 +84,7 @@ macro_rules! count {
 const COUNT_CONCURRENT: &str = count!("pg_backend_pid() % 32");
 const COUNT_SERIAL: &str = count!("0");
 
-const EMPTY: &str = "SELECT u.name FROM unnest($2::bigint[], $3::text[]) u(namespace_id, name)
+pub(super) const EMPTY: &str = "SELECT u.name FROM unnest($2::bigint[], $3::text[]) u(namespace_id, name)
      WHERE (SELECT sum(c.records) FROM {t}counts c WHERE c.user_id = $1 AND c.namespace_id = u.namespace_id) <= 0";
 
 /// Rows of records, column by column.
@@ -321,17 +322,17 @@ async fn second_round(
 }
 
 /// Statements that are sent together.
-struct Round<'a> {
+pub(super) struct Round<'a> {
     link: &'a Link,
     statements: Vec<(Statement, Vec<Parameter<'a>>)>,
 }
 
 impl<'a> Round<'a> {
-    fn new(link: &'a Link) -> Self {
+    pub(super) fn new(link: &'a Link) -> Self {
         Self { link, statements: Vec::new() }
     }
 
-    async fn add(&mut self, template: &str, parameters: Vec<Parameter<'a>>) -> Result<()> {
+    pub(super) async fn add(&mut self, template: &str, parameters: Vec<Parameter<'a>>) -> Result<()> {
         let statement = self.link.prepare(template).await?;
         self.statements.push((statement, parameters));
         Ok(())
@@ -348,7 +349,7 @@ impl<'a> Round<'a> {
     }
 
     /// Sends the rest, and with it the end of the transaction; without a commit it goes on.
-    async fn send(self, commit: bool) -> Result<Vec<Vec<tokio_postgres::Row>>> {
+    pub(super) async fn send(self, commit: bool) -> Result<Vec<Vec<tokio_postgres::Row>>> {
         let mut sent: Vec<Sent<'_>> =
             self.statements.iter().map(|(statement, parameters)| self.link.send(statement, parameters)).collect();
         if commit {

@@ -255,6 +255,11 @@ impl Client {
         ))
     }
 
+    /// The server's URL without parameters.
+    pub(super) fn base(&self) -> &str {
+        &self.address.base
+    }
+
     pub(super) fn check_open(&self) -> Result<()> {
         let pool = self.pool.read().unwrap_or_else(PoisonError::into_inner);
         pool.as_ref().map(drop).ok_or_else(closed)

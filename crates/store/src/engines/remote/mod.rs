@@ -31,6 +31,7 @@ use crate::clock::Timestamp;
 use crate::data_store::Identity;
 use crate::engine::{Answer, Engine, Suspended};
 use crate::error::{Error, ErrorKind, Result};
+use crate::import::Import;
 use crate::limits::{KEY_BYTES, NAMESPACE_BYTES};
 use crate::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
@@ -198,6 +199,10 @@ impl Engine for RemoteEngine {
         "remote"
     }
 
+    fn place(&self) -> String {
+        self.client.base().to_owned()
+    }
+
     fn is_inline(&self) -> bool {
         false
     }
@@ -278,6 +283,14 @@ impl Engine for RemoteEngine {
         Answer::pending(self.waiting.beyond(user, since, until))
     }
 
+    fn users<'a>(&'a self, _: Range<'a>, _: PageSize) -> Answer<'a, Page<Box<str>>> {
+        Answer::ready(Err(of_whole_stores()))
+    }
+
+    fn import(&self, _: Import) -> Answer<'_, ()> {
+        Answer::ready(Err(of_whole_stores()))
+    }
+
     /// Nothing to do: the server does its own housekeeping.
     fn maintain(&self) -> Answer<'_, bool> {
         Answer::ready(self.client.check_open().map(|()| false))
@@ -294,6 +307,13 @@ impl Engine for RemoteEngine {
         self.client.close();
         Answer::ready(Ok(()))
     }
+}
+
+fn of_whole_stores() -> Error {
+    Error::invalid(
+        "a server shows and takes the records of its callers, not whole stores: name the store behind it, by the URL that the \
+         server was started with",
+    )
 }
 
 /// The engine at rest. The order of the fields is the order in which they are let go.

@@ -23,15 +23,19 @@ const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_
 /// Makes sure that `path` is a store file of this version: creates it, migrates it, or says why not.
 /// What is not ours, newer or damaged is left as it is. `already_open`: this process has the file open, so it is known to
 /// be ours, and opening it beside SQLite would drop SQLite's locks (a POSIX rule: closing any descriptor drops them all).
-pub(super) fn prepare(path: &Path, already_open: bool) -> Result<()> {
-    prepare_unnamed(path, already_open).map_err(|Failure(error)| {
+/// `may_create`: whether a file is made where there is none.
+pub(super) fn prepare(path: &Path, already_open: bool, may_create: bool) -> Result<()> {
+    prepare_unnamed(path, already_open, may_create).map_err(|Failure(error)| {
         Error::new(error.kind(), format!("{}: {}", path.display(), error.message())).caused_by(error)
     })
 }
 
-fn prepare_unnamed(path: &Path, already_open: bool) -> Result<(), Failure> {
+fn prepare_unnamed(path: &Path, already_open: bool, may_create: bool) -> Result<(), Failure> {
     if !already_open {
         match inspect(path)? {
+            Found::Nothing | Found::Empty if !may_create => {
+                return Err(Error::invalid("there is no store here: correct the path").into());
+            }
             Found::Nothing => create(path)?,
             Found::Empty | Found::Ours => {}
         }

@@ -11,6 +11,7 @@ mod failure;
 mod file;
 mod hot_cache;
 mod identity;
+mod import;
 mod log_vfs;
 mod read;
 mod registry;
@@ -36,6 +37,7 @@ use self::writer::{Done, Job, Rules, Writer};
 use crate::clock::Timestamp;
 use crate::engine::{Answer, Engine, Suspended};
 use crate::error::{Error, Result};
+use crate::import::Import;
 use crate::model::{
     Access, Address, Batch, ChangeKind, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
@@ -130,7 +132,7 @@ impl SqliteEngine {
             connections: RwLock::default(),
         });
         registry::register(&shared, |already_open| {
-            file::prepare(path, already_open)?;
+            file::prepare(path, already_open, options.create)?;
             // Kept from here on, so that the file cannot leave WAL mode and its log is not folded up at every call.
             *lock(&shared.connections().writer) = Some(Writer::open(path, shared.durability)?);
             Ok(())
@@ -400,6 +402,10 @@ impl Engine for SqliteEngine {
         "sqlite"
     }
 
+    fn place(&self) -> String {
+        crate::open::sqlite_url(&registry::canonical(&self.0.path))
+    }
+
     fn is_inline(&self) -> bool {
         true
     }
@@ -512,6 +518,14 @@ impl Engine for SqliteEngine {
                 watch.changed(until).await;
             }
         })
+    }
+
+    fn users<'a>(&'a self, range: Range<'a>, page: PageSize) -> Answer<'a, Page<Box<str>>> {
+        self.read_with(|connection, _| read::snapshot(connection, || read::users(connection, range, page)))
+    }
+
+    fn import(&self, import: Import) -> Answer<'_, ()> {
+        Answer::ready(self.submit(Job::Import(import)).map(drop))
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

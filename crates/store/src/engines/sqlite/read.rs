@@ -357,6 +357,29 @@ pub(super) fn last_version(connection: &Connection, user: &str) -> Result<Versio
     Ok(last.unwrap_or(0))
 }
 
+/// The users who have a change feed: its newest row is never removed.
+pub(super) fn users(connection: &Connection, range: Range<'_>, page: PageSize) -> Result<Page<Box<str>>> {
+    let mut result = Page { rows: Vec::new(), more: false };
+    let mut first = connection.prepare_cached("SELECT min(user) FROM changes WHERE user >= ?1")?;
+    let mut next = connection.prepare_cached("SELECT min(user) FROM changes WHERE user > ?1")?;
+    let name = |row: &SqliteRow<'_>| row.get::<_, Option<Box<str>>>(0);
+    let mut found = match range.after.filter(|after| *after >= range.prefix) {
+        Some(after) => next.query_row([after], name)?,
+        None => first.query_row([range.prefix], name)?,
+    };
+    let mut bytes = 0usize;
+    while let Some(user) = found.filter(|user| user.starts_with(range.prefix)) {
+        if result.rows.len() >= page.rows.max(1) || (!result.rows.is_empty() && bytes + user.len() > page.bytes) {
+            result.more = true;
+            break;
+        }
+        bytes += user.len();
+        found = next.query_row([&*user], name)?;
+        result.rows.push(user);
+    }
+    Ok(result)
+}
+
 /// What the user's records take, those included that are expired and not swept yet.
 pub(super) fn stored_usage(connection: &Connection, user: &str) -> Result<Usage> {
     Ok(connection

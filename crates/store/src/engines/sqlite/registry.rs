@@ -37,6 +37,6 @@ fn find<'a>(entries: &'a [(PathBuf, Weak<Shared>)], path: &Path) -> impl Iterato
 }
 
 /// The same file under one name; a file that does not exist has no other name yet.
-fn canonical(path: &Path) -> PathBuf {
+pub(super) fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -225,19 +225,19 @@ pub(super) fn sweep_dropped(connection: &Connection, rows: usize, bytes: i64) ->
     Ok(true)
 }
 
-fn delete_record(connection: &Connection, id: i64) -> Result<()> {
+pub(super) fn delete_record(connection: &Connection, id: i64) -> Result<()> {
     connection.prepare_cached("DELETE FROM records WHERE id = ?1")?.execute([id])?;
     connection.prepare_cached("DELETE FROM accesses WHERE record_id = ?1")?.execute([id])?;
     Ok(())
 }
 
-fn forget_namespace(connection: &Connection, id: i64) -> Result<()> {
+pub(super) fn forget_namespace(connection: &Connection, id: i64) -> Result<()> {
     connection.prepare_cached("DELETE FROM namespaces WHERE id = ?1")?.execute([id])?;
     connection.prepare_cached("DELETE FROM namespace_agents WHERE namespace_id = ?1")?.execute([id])?;
     Ok(())
 }
 
-fn is_empty(connection: &Connection, namespace: i64) -> Result<bool> {
+pub(super) fn is_empty(connection: &Connection, namespace: i64) -> Result<bool> {
     let records: i64 = connection
         .prepare_cached("SELECT records FROM namespaces WHERE id = ?1")?
         .query_row([namespace], |row| row.get(0))?;
@@ -509,6 +509,6 @@ impl<'c> UserWrites<'c> {
     }
 }
 
-fn signed(bytes: usize) -> i64 {
+pub(super) fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

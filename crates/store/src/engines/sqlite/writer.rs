@@ -15,9 +15,10 @@ use super::identity::ShmIdentity;
 use super::log_vfs;
 use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
-use super::{Durability, read, requests};
+use super::{Durability, import, read, requests};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::import::Import;
 use crate::limits::Limits;
 use crate::model::{Access, Address, Batch, Outcome};
 use crate::request::{Request, outcomes_to_text};
@@ -31,6 +32,7 @@ pub(super) enum Job {
     Write(Batch, Option<Request>),
     Clear { user: Arc<str>, agent: Option<Arc<str>>, namespace: Arc<str>, request: Option<Request> },
     RecordAccess(Vec<Access>),
+    Import(Import),
     Sweep,
 }
 
@@ -39,6 +41,7 @@ pub(super) enum Done {
     Outcomes(Vec<Outcome>),
     Cleared(u64),
     Recorded,
+    Imported,
     Swept { more: bool },
 }
 
@@ -217,6 +220,11 @@ impl Writer {
                 record_access(connection, accesses)?;
                 Done::Recorded
             }
+            Job::Import(import) => {
+                *written = None;
+                import::import(connection, import)?;
+                Done::Imported
+            }
             Job::Sweep => {
                 let swept = sweep_expired(connection, now, SWEEP_ROWS, rules.changes_kept)?;
                 // Invisible before, but whoever still knew of them would show them again were the clock set back.
@@ -268,7 +276,7 @@ mod tests {
     fn what_a_commit_reported_is_gone_before_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
-        file::prepare(&path, false).unwrap();
+        file::prepare(&path, false, true).unwrap();
         let writer = Writer::open(&path, Durability::Relaxed).unwrap();
         let rules = Rules { clock: Arc::new(SystemClock), limits: Limits::default(), changes_kept: 1 };
         let set = Write {
