@@ -14,6 +14,7 @@ mod input;
 mod output;
 mod pretty;
 mod process;
+mod progress;
 mod runner;
 mod settings;
 mod trace;

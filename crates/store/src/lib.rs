@@ -41,7 +41,7 @@ mod waiters;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
-
+pub mod copy;
 pub mod engine;
 pub mod engines;
 pub mod import;

@@ -26,7 +26,8 @@ Examples:
 
 Exit codes:
   0  success
-  1  a negative answer: no such key, no task, nothing in time, not confirmed; or an agent that failed
+  1  a negative answer: no such key, no task, nothing in time, not confirmed, a store that is still written while it is
+     copied; or an agent that failed
   2  something in the call that cannot be: a name, a value, an option, a limit
   3  conflict: the record has another version, or a lease is held or lost
   4  quota exceeded
@@ -175,6 +176,12 @@ Examples:
   ads mcp --store sqlite:///home/me/notes.db --namespace 'project:*'
   ads mcp --read-only --max-characters 8000
   claude mcp add store -- ads mcp";
+
+pub(super) const COPY_EXAMPLES: &str = "\
+Examples:
+  ads copy store.db postgresql://ads@db.example/agents
+  ads copy sqlite:///var/lib/ads/store.db /srv/store.db
+  ads copy postgresql://ads@db.example/agents sqlite:///srv/store.db --json";
 
 pub(super) const TOKEN_EXAMPLES: &str = "\
 Examples:

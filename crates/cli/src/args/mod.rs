@@ -5,6 +5,7 @@ mod examples;
 mod mcp;
 mod run;
 mod serve;
+mod stores;
 mod time;
 mod token;
 mod work;
@@ -19,6 +20,7 @@ use examples::*;
 pub(crate) use mcp::McpArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use serve::ServeArgs;
+pub(crate) use stores::{CopyArgs, WholeStore};
 pub(crate) use token::{TokenCommand, TokenCreateArgs};
 pub(crate) use work::{ChangesArgs, ClaimArgs, LockArgs, WaitArgs};
 
@@ -255,6 +257,22 @@ pub(crate) enum Command {
     /// /mcp.
     #[command(after_help = MCP_EXAMPLES)]
     Mcp(McpArgs),
+
+    /// Copy a whole store into another one
+    ///
+    /// All users, namespaces and records with everything that is kept of them: versions, times, agents, counts of reads,
+    /// expiry, metadata; tokens too. From SQLite to PostgreSQL, back, or within either. At the end every record is read on
+    /// both sides and compared, and the count and the checksum that both have are printed.
+    ///
+    /// TO is empty, or a copy of FROM that nobody has written to: if a copy is ended, by whatever, the same command goes on
+    /// where it was. FROM may be in use. What is written there meanwhile is copied too, up to the moment at which a user's
+    /// records are compared; if anything is written after that, the exit code is 1: stop those who write, and run the same
+    /// command again, which copies only what has changed. Nobody may use TO before that.
+    ///
+    /// Versions stay as they are, and TO gives none that FROM has given. Who follows changes goes on from the last version;
+    /// earlier ones are not copied, nor are the ids of requests.
+    #[command(after_help = COPY_EXAMPLES)]
+    Copy(CopyArgs),
 
     /// Make, list and revoke tokens for those who use the store over HTTP
     #[command(subcommand, after_help = TOKEN_EXAMPLES)]

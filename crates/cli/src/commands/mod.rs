@@ -8,6 +8,7 @@ mod lock;
 mod mcp;
 mod namespace;
 mod serve;
+mod stores;
 mod tasks;
 mod token;
 
@@ -56,6 +57,7 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Wait(args) => session.wait(args, &mut out),
         Command::Serve(args) => session.serve(args, &mut out),
         Command::Mcp(args) => session.mcp(args, &cli.global),
+        Command::Copy(args) => session.copy(args, &cli.global, &mut out),
         Command::Token(command) => session.token(command, &cli.global, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;

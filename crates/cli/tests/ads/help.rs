@@ -2,7 +2,7 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "run",
     "get",
     "set",
@@ -24,6 +24,7 @@ const COMMANDS: [&str; 23] = [
     "wait",
     "serve",
     "mcp",
+    "copy",
     "token",
     "completions",
 ];

@@ -1,0 +1,8 @@
+//! Whole stores as an operator handles them: copied from one engine to another.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod copying;
+mod interrupted;
+mod support;
