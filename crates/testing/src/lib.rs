@@ -5,3 +5,5 @@
 #[cfg(unix)]
 pub mod postgres;
 pub mod sqlite;
+#[cfg(feature = "together")]
+pub mod together;

@@ -1,5 +1,6 @@
 //! PostgreSQL for tests: a server of their own, which ends with them, or the database that `ADS_TEST_POSTGRES_URL` names.
 
+mod disk;
 mod process;
 mod programs;
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use self::disk::SmallDisk;
 use self::process::Process;
 use self::programs::{Owner, Programs};
 
@@ -47,9 +49,14 @@ pub enum Database {
 impl Database {
     /// The database that is given, or one of a new server; `None` where there is no PostgreSQL, which is then said.
     pub fn find() -> Option<Self> {
+        Self::find_with(&[])
+    }
+
+    /// The same; a new server has these settings, as in [`Cluster::start`].
+    pub fn find_with(settings: &[&str]) -> Option<Self> {
         match std::env::var(URL).ok().filter(|url| !url.is_empty()) {
             Some(url) => Some(Self::Given(url)),
-            None => Cluster::start(&[]).map(Self::Own),
+            None => Cluster::start(settings).map(Self::Own),
         }
     }
 
@@ -140,6 +147,44 @@ pub fn try_query(url: &str, sql: &str) -> Result<Vec<Vec<String>>, tokio_postgre
     })
 }
 
+/// Every connection that a database has to give, until this is dropped.
+pub struct AllConnections {
+    _clients: Vec<tokio_postgres::Client>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl AllConnections {
+    /// Takes them, also from those who have one.
+    ///
+    /// # Panics
+    /// Where they are not to be had.
+    pub fn take(url: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let clients = runtime.block_on(async {
+            let url = with_parameters(url, "application_name=taking-all");
+            let mut clients: Vec<tokio_postgres::Client> = Vec::new();
+            let until = Instant::now() + DEADLINE;
+            loop {
+                while let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
+                    tokio::spawn(connection);
+                    clients.push(client);
+                }
+                let first = clients.first().expect("a connection");
+                let row = first.query_one("SELECT current_setting('max_connections')::bigint", &[]).await;
+                if row.expect("a setting").get::<_, i64>(0) == i64::try_from(clients.len()).expect("a number") {
+                    return clients;
+                }
+                assert!(Instant::now() < until, "others keep their connections");
+                let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE backend_type = 'client backend' AND application_name <> 'taking-all'";
+                first.batch_execute(cut).await.expect("the others are cut off");
+            }
+        });
+        Self { _clients: clients, _runtime: runtime }
+    }
+}
+
 /// A server of a test's own, on a loopback port. Ends when this is dropped, and when the test's process does.
 pub struct Cluster {
     programs: Programs,
@@ -147,6 +192,7 @@ pub struct Cluster {
     settings: Vec<String>,
     port: u16,
     running: Mutex<Option<Process>>,
+    disk: Option<SmallDisk>,
     // Removed last.
     folder: TempDir,
 }
@@ -158,14 +204,32 @@ impl Cluster {
     /// # Panics
     /// Where there is none although `CI` is `true`, and where it does not begin.
     pub fn start(settings: &[&str]) -> Option<Self> {
-        let programs = Programs::find()?;
-        let cluster = Self::prepare(programs, settings);
-        let data = cluster.data();
-        let made = cluster.command("initdb").args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=ads"]);
+        Self::prepare(Programs::find()?, settings).begin()
+    }
+
+    /// The same with a disk of so many bytes beside its own, the folder [`Cluster::small_disk`], which is empty again whenever
+    /// the server starts. `None` also where this user may not mount one, which is then said.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn start_with_small_disk(bytes: u64) -> Option<Self> {
+        let mut cluster = Self::prepare(Programs::find()?, &[]);
+        if !SmallDisk::may_be_mounted() {
+            eprintln!("\n*** SKIPPED: a full disk of PostgreSQL. This user may not mount a small one. ***\n");
+            return None;
+        }
+        std::fs::create_dir(cluster.small_disk()).expect("a folder");
+        cluster.disk = Some(SmallDisk::new(cluster.small_disk(), bytes, cluster.owner.ids()));
+        cluster.begin()
+    }
+
+    fn begin(self) -> Option<Self> {
+        let data = self.data();
+        let made = self.command("initdb").args(["--auth=trust", "--encoding=UTF8", "--locale=C", "--username=ads"]);
         // What makes it safe against a loss of power is not what the tests are about; later writes are synced.
         made.args(["--no-sync", "--pgdata"]).arg(&data).run();
-        cluster.start_again();
-        Some(cluster)
+        self.start_again();
+        Some(self)
     }
 
     fn prepare(programs: Programs, settings: &[&str]) -> Self {
@@ -175,7 +239,12 @@ impl Cluster {
             chown(folder.path(), Some(user), Some(group)).expect("the folder changes hands");
         }
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        Self { programs, owner, settings, port: free_port(), running: Mutex::default(), folder }
+        Self { programs, owner, settings, port: free_port(), running: Mutex::default(), disk: None, folder }
+    }
+
+    /// Where the small disk is, as the server sees it.
+    pub fn small_disk(&self) -> PathBuf {
+        self.folder.path().join("small")
     }
 
     fn data(&self) -> PathBuf {
@@ -207,7 +276,7 @@ impl Cluster {
             command = command.arg("-c").arg(setting);
         }
         let log = self.folder.path().join("log");
-        let process = Process::start(command.stderr_to(&log));
+        let process = Process::start(command.stderr_to(&log), self.disk.clone());
         let ready = self.data().join("postmaster.pid");
         let until = Instant::now() + DEADLINE;
         // Its last line tells the state.

@@ -4,6 +4,8 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod together;
+
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +20,12 @@ use agent_data_store_testing::postgres::{Database, Schema};
 
 const ROUNDS: usize = 20;
 const LONG: Duration = Duration::from_secs(60);
+
+/// Not a test of its own: the entry of worker processes.
+#[test]
+fn worker() {
+    agent_data_store_testing::together::work();
+}
 
 /// A process that serves the database; ends with the test.
 struct Server {

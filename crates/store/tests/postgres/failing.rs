@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use agent_data_store::{ErrorKind, block_on};
-use agent_data_store_testing::postgres::{Cluster, query};
+use agent_data_store_testing::postgres::{AllConnections, Cluster, query};
 
 use crate::support::{Counting, InTheWay, json, number, open, set, view, wait_until};
 
@@ -82,6 +82,21 @@ fn a_call_that_gets_no_connection_in_time_says_so() {
     drop(in_the_way);
     waiting.join().expect("the thread").expect("the record is free");
     assert_eq!(number(&data_store, "a"), 2);
+}
+
+#[test]
+fn a_database_without_a_connection_to_spare_is_said_and_goes_on_when_it_has_one() {
+    let Some(cluster) = Cluster::start(&["max_connections=4", "superuser_reserved_connections=0"]) else { return };
+    let store = open(&cluster.url("pool_size=1"));
+    let data_store = view(&store);
+    set(&data_store, "a", "1").expect("set");
+    let others = AllConnections::take(&cluster.url(""));
+    let error = set(&data_store, "a", "2").expect_err("there is no connection");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.message().contains("max_connections"), "{error}");
+    drop(others);
+    assert_eq!(number(&data_store, "a"), 1);
+    set(&data_store, "a", "3").expect("there is a connection again");
 }
 
 #[test]

@@ -5,22 +5,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod claims;
-mod computing;
 mod crash;
-mod crew;
 mod disk;
 mod fairness;
-mod following;
-mod locks;
 mod migration;
 mod opening;
 mod support;
-mod totals;
+mod together;
 
 /// Not a test of its own: the entry of worker processes.
 #[test]
 fn worker() {
+    agent_data_store_testing::together::work();
     let Ok(part) = std::env::var(support::PART) else { return };
     let path = std::path::PathBuf::from(std::env::var_os(support::STORE_PATH).expect("worker needs a store"));
     match part.as_str() {
@@ -29,12 +25,6 @@ fn worker() {
         "requests" => crash::work_on_requests(&path),
         "migration" => migration::work(&path),
         "file size limit" => disk::work_under_file_size_limit(&path),
-        "totals" => totals::work(&path),
-        "locks" => locks::work(&path),
-        "computing" => computing::work(&path),
-        "claims" => claims::work(&path),
-        "writing" => following::write(&path),
-        "following" => following::follow(&path),
         "opening" => opening::work(&path),
         "small disk" => disk::work_on_small_disk(&path),
         part => panic!("unknown part {part}"),

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::disk::SmallDisk;
 use super::programs::Command;
 
 /// A process that is watched by a thread of its own: the system ends it when that thread ends, however that comes.
@@ -16,7 +17,8 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start(command: Command) -> Self {
+    /// Starts it, with a small disk that nobody else has where one is named.
+    pub(super) fn start(command: Command, disk: Option<SmallDisk>) -> Self {
         let Command(mut command) = command;
         // SAFETY: between fork and exec one system call is made, and nothing else.
         #[cfg(target_os = "linux")]
@@ -29,6 +31,8 @@ impl Process {
         let (say_id, id) = channel();
         let (say_ended, ended) = channel();
         let watch = thread::Builder::new().name("postgres".into()).spawn(move || {
+            // What this thread mounts is seen by what it starts, and is gone with that.
+            disk.iter().for_each(|disk| disk.mount().expect("a small disk is mounted"));
             let mut child: Child = command.spawn().expect("PostgreSQL starts");
             say_id.send(i32::try_from(child.id()).expect("a process id")).expect("the test listens");
             child.wait().expect("the child can be waited for");

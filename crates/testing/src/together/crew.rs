@@ -2,14 +2,14 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::command;
+use super::place::Place;
 
+const PART: &str = "ADS_TEST_PART";
 const NUMBER: &str = "ADS_TEST_NUMBER";
 
 /// Longer than anything may take: who is silent for so long will say nothing any more.
@@ -23,7 +23,7 @@ const ENDED: &str = "ended";
 /// Worker processes that play the same part. Dropping it ends them.
 pub(crate) struct Crew {
     part: &'static str,
-    path: PathBuf,
+    place: Place,
     workers: Vec<Worker>,
     sender: Sender<Told>,
     told: Receiver<Told>,
@@ -46,11 +46,11 @@ pub(crate) struct Told {
 }
 
 impl Crew {
-    /// Starts as many workers and waits until each is ready.
-    pub(crate) fn start(part: &'static str, path: &Path, count: usize) -> Self {
+    /// Starts as many workers and waits until each is ready. They are this test program again, which has a test `worker`.
+    pub(crate) fn start(part: &'static str, place: &Place, count: usize) -> Self {
         let (sender, told) = channel();
-        let workers = (0..count).map(|number| Worker::start(part, path, number, sender.clone())).collect();
-        let crew = Self { part, path: path.to_owned(), workers, sender, told };
+        let workers = (0..count).map(|number| Worker::start(part, place, number, sender.clone())).collect();
+        let crew = Self { part, place: place.clone(), workers, sender, told };
         for _ in 0..count {
             crew.hear_only(READY);
         }
@@ -100,7 +100,7 @@ impl Crew {
     /// `kill -9`, and another one in its place, which is told `command`.
     pub(crate) fn replace(&mut self, number: usize, command: &str) {
         self.kill(number);
-        self.workers[number] = Worker::start(self.part, &self.path, number, self.sender.clone());
+        self.workers[number] = Worker::start(self.part, &self.place, number, self.sender.clone());
         self.say_to(number, command);
     }
 
@@ -134,9 +134,11 @@ impl Crew {
 }
 
 impl Worker {
-    fn start(part: &str, path: &Path, number: usize, sender: Sender<Told>) -> Self {
-        let mut child =
-            command(part, path).env(NUMBER, number.to_string()).stdin(Stdio::piped()).spawn().expect("a worker starts");
+    fn start(part: &str, place: &Place, number: usize, sender: Sender<Told>) -> Self {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command.args(["--exact", "worker", "--nocapture", "--quiet"]).env(PART, part).env(NUMBER, number.to_string());
+        place.seat(number).tell(&mut command);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a worker starts");
         let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
         let pid = child.id();
         thread::spawn(move || {
@@ -174,6 +176,11 @@ pub(crate) fn tell(what: &str, value: impl Display) {
 pub(crate) fn commands() -> impl Iterator<Item = String> {
     tell(READY, "");
     std::io::stdin().lines().map_while(Result::ok)
+}
+
+/// The worker's side: its part, unless this is not a worker.
+pub(crate) fn part() -> Option<String> {
+    std::env::var(PART).ok()
 }
 
 /// The worker's side: its number.

@@ -1,13 +1,13 @@
 //! Eight processes that change the same keys: each change counts once, and no transfer is ever seen half done.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use agent_data_store::{AppendOptions, DataStore, Error, ErrorKind, Options, Result, SetOptions, block_on};
+use agent_data_store::{AppendOptions, DataStore, Error, ErrorKind, Result, SetOptions, block_on};
 
-use crate::crew::{Crew, commands, number, tell};
-use crate::support::{check_file, json, open_quick, set, short_or_long, view};
+use super::crew::{Crew, commands, number, tell};
+use super::place::{Place, Seat, short_or_long, view};
+use super::{json, set};
 
 const PROCESSES: usize = 8;
 /// In each of the two accounts at first.
@@ -37,9 +37,9 @@ fn transfer(data_store: &DataStore, amount: i64) {
     block_on(moved).expect("a transfer");
 }
 
-pub(crate) fn work(path: &Path) {
-    let store = open_quick(path, Options::default());
-    let data_store = view(&store, "default");
+pub(crate) fn work(seat: &Seat) {
+    let store = seat.open();
+    let data_store = view(&store);
     commands().next();
     let number = number();
     let mut moved = 0;
@@ -78,16 +78,17 @@ fn look(data_store: &DataStore, done: &AtomicBool) -> usize {
     looks
 }
 
-#[test]
-fn changes_of_many_processes_add_up_and_transfers_are_never_seen_half_done() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = open_quick(&path, Options::default());
-    let data_store = view(&store, "default");
+/// Eight processes increment, extend, update and transfer.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn changes_of_many_processes_add_up_and_transfers_are_never_seen_half_done(place: &Place) {
+    let store = place.own_seat().open();
+    let data_store = view(&store);
     for account in ["a", "b"] {
         set(&data_store, account, &BALANCE.to_string()).unwrap();
     }
-    let mut crew = Crew::start("totals", &path, PROCESSES);
+    let mut crew = Crew::start("totals", place, PROCESSES);
     let done = AtomicBool::new(false);
     let (moved, looks) = thread::scope(|scope| {
         let looking = scope.spawn(|| look(&data_store, &done));
@@ -110,5 +111,4 @@ fn changes_of_many_processes_add_up_and_transfers_are_never_seen_half_done() {
     }
     println!("{PROCESSES} processes, {} rounds of 4 changes each, {looks} looks at the accounts", rounds());
     drop((data_store, store));
-    check_file(&path);
 }

@@ -4,21 +4,26 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use agent_data_store::model::{Change, ChangeKind, Version};
-use agent_data_store::{DataStore, ErrorKind, Lease, LockOptions, Options, block_on};
+use agent_data_store::{DataStore, ErrorKind, Lease, LockOptions, block_on};
 
-use crate::crew::{Crew, Told, commands, tell};
-use crate::support::{check_file, json, open_quick, set, short_or_long, view, view_as};
+use super::crew::{Crew, Told, commands, tell};
+use super::place::{Place, Seat, short_or_long, view, view_as};
+use super::{json, set};
 
 const PROCESSES: usize = 8;
 const LEASE: Duration = Duration::from_secs(1);
-/// By how much longer than the lease of a dead holder anybody may wait.
-const GRACE: Duration = Duration::from_secs(1);
+
+/// By how much longer than the lease of a dead holder anybody may wait. The short form runs on machines that are busy with
+/// other tests.
+fn grace() -> Duration {
+    Duration::from_secs(short_or_long(10, 1))
+}
 
 fn duration() -> Duration {
     Duration::from_secs(short_or_long(5, 60))
@@ -28,8 +33,8 @@ fn duration() -> Duration {
 struct Resource(PathBuf);
 
 impl Resource {
-    fn beside(store: &Path) -> Self {
-        Self(store.with_file_name("resource"))
+    fn beside(seat: &Seat) -> Self {
+        Self(seat.folder().join("resource"))
     }
 
     /// Gives the greatest token and the process that brought it to `function`, and keeps what that returns. Nobody else
@@ -59,10 +64,10 @@ impl Resource {
 }
 
 /// Takes the lock, uses what it protects, and releases it, again and again. Ends only by being killed.
-pub(crate) fn work(path: &Path) {
-    let store = open_quick(path, Options::default());
-    let data_store = view_as(&store, &std::process::id().to_string(), "default");
-    let resource = Resource::beside(path);
+pub(crate) fn work(seat: &Seat) {
+    let store = seat.open();
+    let data_store = view_as(&store, &std::process::id().to_string());
+    let resource = Resource::beside(seat);
     let (sender, told) = channel();
     thread::spawn(move || commands().for_each(|command| sender.send(command).expect("somebody listens")));
     assert_eq!(told.recv().as_deref(), Ok("go"));
@@ -178,14 +183,15 @@ fn stall_one(crew: &mut Crew, log: &mut Log) {
     crew.say_to(number, "go on");
 }
 
-#[test]
-fn a_lock_has_one_holder_at_a_time_though_holders_are_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = open_quick(&path, Options::default());
-    let data_store: DataStore = view(&store, "default");
-    let resource = Resource::beside(&path);
-    let mut crew = Crew::start("locks", &path, PROCESSES);
+/// Eight processes want one lock, whose holders are killed or stand still for longer than their lease.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn a_lock_has_one_holder_at_a_time_though_holders_are_killed(place: &Place) {
+    let store = place.own_seat().open();
+    let data_store: DataStore = view(&store);
+    let resource = Resource::beside(&place.own_seat());
+    let mut crew = Crew::start("locks", place, PROCESSES);
     let mut feed = data_store.follow("lock:", 0);
     crew.say("go");
 
@@ -217,8 +223,7 @@ fn a_lock_has_one_holder_at_a_time_though_holders_are_killed() {
         "{} holders, {victims} victims, {lost} leases lost; the longest wait was {longest_wait:?} with leases of {LEASE:?}",
         tokens.len()
     );
-    assert!(victims > 1 && *longest_wait <= LEASE + GRACE);
+    assert!(victims > 1 && *longest_wait <= LEASE + grace());
     set(&data_store, "end", json("1").as_str()).unwrap();
     drop((feed, data_store, store));
-    check_file(&path);
 }

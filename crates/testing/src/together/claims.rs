@@ -1,14 +1,14 @@
 //! Six workers share tasks while some of them are killed again and again: every task is completed, and none twice.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent_data_store::model::ChangeKind;
-use agent_data_store::{ClaimOptions, ErrorKind, Options, TaskSummary, block_on};
+use agent_data_store::{ClaimOptions, ErrorKind, TaskSummary, block_on};
 
-use crate::crew::{Crew, commands, tell};
-use crate::support::{check_file, json, open_quick, short_or_long, view, view_as};
+use super::crew::{Crew, commands, tell};
+use super::json;
+use super::place::{Place, Seat, short_or_long, view, view_as};
 
 const WORKERS: usize = 6;
 /// How many are killed at a time.
@@ -16,7 +16,7 @@ const KILLED: usize = 2;
 const TTL: Duration = Duration::from_secs(2);
 
 fn tasks() -> usize {
-    short_or_long(1_000, 10_000)
+    short_or_long(500, 10_000)
 }
 
 /// How long the workers work between two kills.
@@ -25,10 +25,10 @@ fn interval() -> Duration {
 }
 
 /// Completes one task after the other, telling of each that was acknowledged. Ends only by being killed.
-pub(crate) fn work(path: &Path) {
-    let store = open_quick(path, Options::default());
+pub(crate) fn work(seat: &Seat) {
+    let store = seat.open();
     let pid = std::process::id();
-    let data_store = view_as(&store, &pid.to_string(), "default");
+    let data_store = view_as(&store, &pid.to_string());
     commands().next();
     let options = ClaimOptions { wait: Duration::from_secs(3_600), ..ClaimOptions::new(TTL) };
     while let Some(claim) = block_on(data_store.claim("task:", options)).expect("a claim") {
@@ -42,20 +42,21 @@ pub(crate) fn work(path: &Path) {
     }
 }
 
-#[test]
-fn every_task_is_completed_once_though_workers_are_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = open_quick(&path, Options::default());
-    let data_store = view(&store, "default");
+/// Six workers complete tasks, and two at a time of them are killed.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn every_task_is_completed_once_though_workers_are_killed(place: &Place) {
+    let store = place.own_seat().open();
+    let data_store = view(&store);
     let keys: Vec<String> = (0..tasks()).map(|n| format!("task:{n:05}")).collect();
     block_on(data_store.set_many(keys.iter().map(|key| (key, json("1"))).collect(), None, None)).unwrap();
-    let mut crew = Crew::start("claims", &path, WORKERS);
+    let mut crew = Crew::start("claims", place, WORKERS);
     crew.say("go");
 
     let done = data_store.done_tasks().unwrap();
     let (mut completed, mut lost, mut kills) = (HashMap::<String, usize>::new(), 0, 0);
-    let mut note = |told: crate::crew::Told| match told.what.as_str() {
+    let mut note = |told: super::crew::Told| match told.what.as_str() {
         "completed" => *completed.entry(told.value).or_default() += 1,
         "lost" => lost += 1,
         _ => {}
@@ -91,5 +92,4 @@ fn every_task_is_completed_once_though_workers_are_killed() {
     assert!(kills > 0, "nobody was killed");
     println!("{} tasks, {kills} workers killed, {lost} claims lost, {:?}", keys.len(), started.elapsed());
     drop((done, data_store, store));
-    check_file(&path);
 }

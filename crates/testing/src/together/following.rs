@@ -1,14 +1,14 @@
 //! Six writers, three readers that are killed and go on where they were: each meets every change once, in order.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent_data_store::model::{ChangeKind, Mutation, Version, Write};
-use agent_data_store::{DataStore, Options, SetOptions, block_on};
+use agent_data_store::{DataStore, SetOptions, block_on};
 
-use crate::crew::{Crew, Told, commands, number, tell};
-use crate::support::{check_file, json, open_quick, short_or_long, view, view_as};
+use super::crew::{Crew, Told, commands, number, tell};
+use super::json;
+use super::place::{Place, Seat, short_or_long, view, view_as};
 
 const WRITERS: usize = 6;
 const READERS: usize = 3;
@@ -24,10 +24,10 @@ fn write_to(data_store: &DataStore, key: &str, mutation: Mutation) -> Write {
 }
 
 /// Writes to keys of its own and to shared ones, and tells what was acknowledged: kind, key and version, 0 for a deletion.
-pub(crate) fn write(path: &Path) {
-    let store = open_quick(path, Options::default());
+pub(crate) fn write(seat: &Seat) {
+    let store = seat.open();
     let number = number();
-    let data_store = view_as(&store, &number.to_string(), "default");
+    let data_store = view_as(&store, &number.to_string());
     commands().next();
     let end = Instant::now() + duration();
     let mut n = 0u64;
@@ -62,10 +62,10 @@ pub(crate) fn write(path: &Path) {
 }
 
 /// Follows from the position that it is told, and tells every change. Ends only by being killed.
-pub(crate) fn follow(path: &Path) {
-    let store = open_quick(path, Options::default());
+pub(crate) fn follow(seat: &Seat) {
+    let store = seat.open();
     let since = commands().next().and_then(|since| since.parse().ok()).expect("a position");
-    let mut follower = view(&store, "default").follow("", since);
+    let mut follower = view(&store).follow("", since);
     while let Some(change) = block_on(follower.next(Duration::from_secs(3_600))).expect("a change") {
         let kind = match change.kind {
             ChangeKind::Set => "set",
@@ -126,14 +126,15 @@ fn of_own_keys<'a>(changes: impl Iterator<Item = &'a Met>) -> HashMap<&'a str, V
     by_key
 }
 
-#[test]
-fn readers_that_stop_and_resume_meet_every_change_once_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = open_quick(&path, Options::default());
-    let data_store = view(&store, "default");
-    let mut writing = Crew::start("writing", &path, WRITERS);
-    let mut following = Crew::start("following", &path, READERS);
+/// Six processes write, three follow and are killed again and again.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn readers_that_stop_and_resume_meet_every_change_once_in_order(place: &Place) {
+    let store = place.own_seat().open();
+    let data_store = view(&store);
+    let mut writing = Crew::start("writing", place, WRITERS);
+    let mut following = Crew::start("following", place, READERS);
     let mut readers: Vec<_> = (0..READERS).map(|_| Reader { changes: Vec::new() }).collect();
     following.say("0");
     writing.say("go");
@@ -183,5 +184,4 @@ fn readers_that_stop_and_resume_meet_every_change_once_in_order() {
         expired
     );
     drop((data_store, store));
-    check_file(&path);
 }

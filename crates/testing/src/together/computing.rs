@@ -1,14 +1,14 @@
 //! Eight processes with eight threads each that want the same value: one computes it, and were it to die, another one.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use agent_data_store::model::ChangeKind;
 use agent_data_store::{Clock, DataStore, Error, Json, Options, Store, SystemClock, Timestamp, block_on};
 
-use crate::crew::{Crew, commands, tell};
-use crate::support::{check_file, json, open_quick, short_or_long, view};
+use super::crew::{Crew, commands, tell};
+use super::json;
+use super::place::{Place, Seat, short_or_long, view};
 
 const PROCESSES: usize = 8;
 const THREADS: usize = 8;
@@ -23,10 +23,12 @@ impl Clock for Hurried {
     }
 }
 
-fn open(path: &Path) -> Store {
+fn open(seat: &Seat) -> Store {
     let mut options = Options::default();
-    options.clock = Arc::new(Hurried);
-    open_quick(path, options)
+    if seat.takes_any_clock() {
+        options.clock = Arc::new(Hurried);
+    }
+    seat.open_with(options)
 }
 
 /// Says in which run it was made, and by which process. The first run does not end where it is to `die`.
@@ -42,9 +44,9 @@ async fn compute(data_store: &DataStore, key: &str, die: bool) -> Result<Json, E
 }
 
 /// For each key that is named, every thread wants the value and tells it.
-pub(crate) fn work(path: &Path) {
-    let store = open(path);
-    let data_store = view(&store, "default");
+pub(crate) fn work(seat: &Seat) {
+    let store = open(seat);
+    let data_store = view(&store);
     for command in commands() {
         let (way, key) = command.split_once(' ').expect("a way and a key");
         thread::scope(|scope| {
@@ -65,13 +67,14 @@ fn hear_values(crew: &Crew, count: usize) -> String {
     first
 }
 
-#[test]
-fn a_cold_key_is_computed_once_by_many_processes_and_once_more_if_that_one_dies() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("store.db");
-    let store = open(&path);
-    let data_store = view(&store, "default");
-    let mut crew = Crew::start("computing", &path, PROCESSES);
+/// Eight processes with eight threads each want the same value, and the one that computes it is killed.
+///
+/// # Panics
+/// Where that does not hold.
+pub fn a_cold_key_is_computed_once_by_many_processes_and_once_more_if_that_one_dies(place: &Place) {
+    let store = open(&place.own_seat());
+    let data_store = view(&store);
+    let mut crew = Crew::start("computing", place, PROCESSES);
     let runs = |key: &str| block_on(data_store.get(&format!("runs:{key}"))).unwrap().expect("a count").to_string();
     let rounds = short_or_long(20, 200);
     for round in 0..rounds {
@@ -100,5 +103,4 @@ fn a_cold_key_is_computed_once_by_many_processes_and_once_more_if_that_one_dies(
     assert!(kinds.starts_with(&expected), "{kinds:?}");
     println!("{PROCESSES} processes, {THREADS} threads each, {rounds} cold keys computed once, one twice");
     drop((crew, data_store, store));
-    check_file(&path);
 }
