@@ -4,7 +4,7 @@ of the process."""
 from __future__ import annotations
 
 from contenders.base import Peer, Unavailable
-from contenders.floors import Fdatasync, FdatasyncAppend, Interpreter, Jiter, RawSqlite
+from contenders.floors import Fdatasync, FdatasyncAppend, Interpreter, Jiter, RawSqlite, RawSqliteKept
 from contenders.ours import (
     Ours,
     OursFull,
@@ -23,7 +23,7 @@ CONTENDERS: dict[str, type[Peer]] = {
     for contender in (
         Ours, OursUncached, OursFull, OursRelaxed, OursUnchecked, OursRust, OursRustUncached, OursRustFull,
         OursRemote,
-        RawSqlite, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
+        RawSqlite, RawSqliteKept, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
         StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard,
     )
 }  # fmt: skip

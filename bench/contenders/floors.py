@@ -68,11 +68,22 @@ class RawSqlite(Program):
         "get", "set", "set_many", "get_many", "get_all", "list_keys", "list_namespaces", "clear", "increment",
     )  # fmt: skip
 
+    kept = False
+
     def count(self, key: str, start: float, end: float) -> int:
-        return self.ask("count", key=key, start=start, end=end)["found"]
+        return self.ask("count", key=key, start=start, end=end, kept=self.kept)["found"]
 
     def versions(self) -> dict[str, str]:
         return {"SQLite (floor)": self.ask("version")["version"]}
+
+
+class RawSqliteKept(RawSqlite):
+    """An increment with all that the product keeps of it: version, times, the change in the feed, sums."""
+
+    name = "raw-sqlite-kept"
+    title = "raw SQLite, all kept"
+    verbs = ("increment",)
+    kept = True
 
 
 class Fdatasync(RawSqlite):

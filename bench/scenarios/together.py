@@ -84,7 +84,7 @@ class Counters(Scenario):
     name = "counters"
     title = "2 processes incrementing one key"
     unit = "/s"
-    contenders = ("ours", "raw-sqlite", "sqlite3", "diskcache", "lmdb")
+    contenders = ("ours", "raw-sqlite", "raw-sqlite-kept", "sqlite3", "diskcache", "lmdb")
     measures = ("together", "slower")
     writes = True
 

@@ -46,7 +46,8 @@ fn answer(store: &mut store::Store, folder: &std::path::Path, request: &Value) -
         "count" => {
             let moment = |name: &str| request[name].as_f64().ok_or("a moment is missing");
             store.use_namespace(text(&request["namespace"])?);
-            let found = store.count(text(&request["key"])?, moment("start")?, moment("end")?)?;
+            let is_kept = request["kept"] == true;
+            let found = store.count(text(&request["key"])?, moment("start")?, moment("end")?, is_kept)?;
             store.checkpoint()?;
             Ok(json!({ "found": found }))
         }

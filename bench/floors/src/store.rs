@@ -31,6 +31,7 @@ pub(crate) struct Store {
     update: Statement,
     insert: Statement,
     increment: Statement,
+    last_version: Statement,
     count: Statement,
     change: Statement,
     trim: Statement,
@@ -83,6 +84,7 @@ impl Store {
                  VALUES (?1, ?6, ?2, ?3, ?3, ?3, ?4, ?4, ?4, ?5)",
             )?,
             increment: db.prepare("UPDATE records SET value = value + 1 WHERE namespace_id = ?1 AND key = ?2")?,
+            last_version: db.prepare("SELECT max(version) FROM changes WHERE user = ?1")?,
             count: db.prepare(
                 "UPDATE namespaces SET records = records + ?2, bytes = bytes + ?3, updated_at = ?4 WHERE id = ?1",
             )?,
@@ -245,14 +247,15 @@ impl Store {
         Ok(pairs.len())
     }
 
-    /// How many increments of one key this process makes between two moments, in seconds since 1970.
-    pub(crate) fn count(&mut self, key: &str, start: f64, end: f64) -> Result<usize, Error> {
+    /// How many increments of one key this process makes between two moments, in seconds since 1970; with all that the
+    /// product keeps of each, or with the number alone.
+    pub(crate) fn count(&mut self, key: &str, start: f64, end: f64, is_kept: bool) -> Result<usize, Error> {
         let namespace = self.begin_counting(key)?;
         let seconds = || now() as f64 / 1e6;
         std::thread::sleep(Duration::from_secs_f64((start - seconds()).max(0.0)));
         let mut done = 0;
         while seconds() < end {
-            done += self.increment(namespace, key)?;
+            done += if is_kept { self.increment_kept(key)? } else { self.increment(namespace, key)? };
         }
         Ok(done)
     }
@@ -273,6 +276,24 @@ impl Store {
         let changed = self.increment.changed();
         self.commit.run()?;
         if changed == 1 { Ok(1) } else { Err("there was nothing to increment".into()) }
+    }
+
+    /// With the version, the times, the change in the feed and the namespace's sums.
+    fn increment_kept(&mut self, key: &str) -> Result<usize, Error> {
+        let now = now();
+        self.begin_immediate.run()?;
+        let namespace = self.id()?;
+        let (mut version, mut record, mut old, mut number) = (0, 0, 0, 0);
+        self.last_version.text(1, USER).each(|row| version = row.number(0))?;
+        self.version = version + 1;
+        self.find.int(1, namespace).text(2, key).each(|row| (record, old) = (row.number(0), row.number(1)))?;
+        self.get_by_id.int(1, namespace).text(2, key).each(|row| number = row.number(1))?;
+        let value = (number + 1).to_string();
+        self.update.int(1, record).int(2, self.version).int(3, now).text(4, USER).text(5, &value).run()?;
+        self.log(1, Some(key), now)?;
+        self.count.int(1, namespace).int(2, 0).int(3, value.len() as i64 - old).int(4, now).run()?;
+        self.commit.run()?;
+        if record > 0 { Ok(1) } else { Err("there was nothing to increment".into()) }
     }
 
     fn clear(&mut self) -> Result<usize, Error> {
