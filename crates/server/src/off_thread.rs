@@ -10,6 +10,7 @@ use agent_data_store::import::Import;
 use agent_data_store::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
+use agent_data_store::verify::Problem;
 use agent_data_store::{Clock, Error, ErrorKind, RequestId, Result, Timestamp, block_on};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
@@ -299,6 +300,15 @@ impl Engine for OffThread {
 
     fn import(&self, import: Import) -> Answer<'_, ()> {
         self.away(move |engine| block_on(engine.import(import)))
+    }
+
+    fn check(&self) -> Answer<'_, Vec<Problem>> {
+        self.read_away(UNBOUNDED, |engine| block_on(engine.check()))
+    }
+
+    fn mend<'a>(&'a self, problems: &'a [Problem]) -> Answer<'a, ()> {
+        let problems = problems.to_vec();
+        self.away(move |engine| block_on(engine.mend(&problems)))
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

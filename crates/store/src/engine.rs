@@ -14,6 +14,7 @@ use crate::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
 use crate::request::RequestId;
+use crate::verify::Problem;
 
 /// An engine's answer. An embedded engine has it at once and hands it over without an allocation; one that waits for a
 /// network hands over a future. Work may start in the call itself, before the first poll.
@@ -234,6 +235,21 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Conflict` where the guard does not hold, `InvalidArgument` where the engine cannot do this; nothing was stored then.
     fn import(&self, import: Import) -> Answer<'_, ()>;
+
+    /// Looks for what does not agree with itself, as of one committed state, and changes nothing. Values and names are looked
+    /// at by [`crate::verify`].
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the engine cannot tell.
+    fn check(&self) -> Answer<'_, Vec<Problem>>;
+
+    /// Puts right what [`Engine::check`] has found, as far as it can be derived: see
+    /// [`crate::verify::ProblemKind::is_mendable`]. The records that can be reached, and what is kept of them, stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where the engine cannot do this; nothing was changed then.
+    fn mend<'a>(&'a self, problems: &'a [Problem]) -> Answer<'a, ()>;
 
     /// Takes one small step of housekeeping (expired and cleared records, requests whose time is over); `true` where more is left to do.
     fn maintain(&self) -> Answer<'_, bool>;

@@ -51,6 +51,7 @@ pub mod mutation;
 pub mod observe;
 pub mod quota;
 pub mod request;
+pub mod verify;
 pub mod wire;
 
 pub use atomic::AppendOptions;

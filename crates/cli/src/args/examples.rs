@@ -27,7 +27,7 @@ Examples:
 Exit codes:
   0  success
   1  a negative answer: no such key, no task, nothing in time, not confirmed, a store that is still written while it is
-     copied; or an agent that failed
+     copied or that has problems; or an agent that failed
   2  something in the call that cannot be: a name, a value, an option, a limit
   3  conflict: the record has another version, or a lease is held or lost
   4  quota exceeded
@@ -182,6 +182,12 @@ Examples:
   ads copy store.db postgresql://ads@db.example/agents
   ads copy sqlite:///var/lib/ads/store.db /srv/store.db
   ads copy postgresql://ads@db.example/agents sqlite:///srv/store.db --json";
+
+pub(super) const VERIFY_EXAMPLES: &str = "\
+Examples:
+  ads verify store.db
+  ads verify store.db --repair
+  ads verify postgresql://ads@db.example/agents --json | jq -r '.problems[].kind'";
 
 pub(super) const TOKEN_EXAMPLES: &str = "\
 Examples:

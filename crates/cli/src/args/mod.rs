@@ -20,7 +20,7 @@ use examples::*;
 pub(crate) use mcp::McpArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use serve::ServeArgs;
-pub(crate) use stores::{CopyArgs, WholeStore};
+pub(crate) use stores::{CopyArgs, VerifyArgs, WholeStore};
 pub(crate) use token::{TokenCommand, TokenCreateArgs};
 pub(crate) use work::{ChangesArgs, ClaimArgs, LockArgs, WaitArgs};
 
@@ -273,6 +273,18 @@ pub(crate) enum Command {
     /// earlier ones are not copied, nor are the ids of requests.
     #[command(after_help = COPY_EXAMPLES)]
     Copy(CopyArgs),
+
+    /// Check a store from end to end
+    ///
+    /// Reads everything: the file itself (with SQLite's integrity_check), every value and name, the counts of namespaces
+    /// against their records, versions against the change feed, and what belongs to something that is not there. Prints
+    /// each problem with its remedy; at most 1,000 of a kind. Nothing is written, and the store may be in use.
+    ///
+    /// With --repair, counts are made anew from the records, and what belongs to nothing is removed. Nothing else is changed.
+    ///
+    /// Exit codes: 0 the store is sound; 1 there are problems; 7 it cannot be opened as a store.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
 
     /// Make, list and revoke tokens for those who use the store over HTTP
     #[command(subcommand, after_help = TOKEN_EXAMPLES)]

@@ -16,6 +16,17 @@ pub(crate) struct CopyArgs {
     pub(crate) to: WholeStore,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The store: a URL, or the path of a store file
+    #[arg(id = "whole_store", value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub(crate) store: WholeStore,
+
+    /// Put right what can be derived: counts, and what belongs to nothing
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
+
 /// The URL of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeStore(pub(crate) String);

@@ -11,6 +11,7 @@ mod serve;
 mod stores;
 mod tasks;
 mod token;
+mod verify;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Serve(args) => session.serve(args, &mut out),
         Command::Mcp(args) => session.mcp(args, &cli.global),
         Command::Copy(args) => session.copy(args, &cli.global, &mut out),
+        Command::Verify(args) => session.verify(args, &cli.global, &mut out),
         Command::Token(command) => session.token(command, &cli.global, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;

@@ -44,7 +44,7 @@ impl Session {
     }
 
     /// Opens a store for all its users.
-    fn open_whole(&self, WholeStore(url): &WholeStore, may_create: bool) -> Result<Store> {
+    pub(super) fn open_whole(&self, WholeStore(url): &WholeStore, may_create: bool) -> Result<Store> {
         if url.starts_with("memory:") {
             return Err(Failure::invalid("a store in memory ends with this command: name one that stays"));
         }
@@ -59,7 +59,7 @@ impl Session {
 }
 
 /// What is about whole stores is about all their users, and names the stores itself.
-fn of_all(global: &Global, command: &str, stores: &[&str]) -> Result {
+pub(super) fn of_all(global: &Global, command: &str, stores: &[&str]) -> Result {
     let given = [("--store", &global.store), ("--user", &global.user), ("--namespace", &global.namespace)];
     match given.iter().find(|(_, value)| value.is_some()) {
         Some((option, _)) => Err(Failure::invalid(format!(
@@ -71,7 +71,7 @@ fn of_all(global: &Global, command: &str, stores: &[&str]) -> Result {
 }
 
 /// What was only read has nothing to lose.
-fn close(store: &Store) {
+pub(super) fn close(store: &Store) {
     if let Err(error) = block_on(store.close()) {
         message(&format!("ads: warning: {}", error.message()));
     }

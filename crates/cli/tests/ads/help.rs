@@ -2,7 +2,7 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "run",
     "get",
     "set",
@@ -25,6 +25,7 @@ const COMMANDS: [&str; 24] = [
     "serve",
     "mcp",
     "copy",
+    "verify",
     "token",
     "completions",
 ];

@@ -1,4 +1,4 @@
-//! Whole stores as an operator handles them: copied from one engine to another.
+//! Whole stores as an operator handles them: copied from one engine to another, checked and mended.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -6,3 +6,4 @@
 mod copying;
 mod interrupted;
 mod support;
+mod verifying;

@@ -8,6 +8,7 @@ use agent_data_store::import::Import;
 use agent_data_store::model::{
     Access, Address, Batch, Changes, NamespaceStats, Outcome, Page, PageSize, Range, Row, Version, View,
 };
+use agent_data_store::verify::Problem;
 use agent_data_store::{Error, ErrorKind, RequestId, Timestamp};
 use serde_json::json;
 
@@ -143,6 +144,14 @@ impl Engine for Failing {
 
     fn import(&self, import: Import) -> Answer<'_, ()> {
         self.engine.import(import)
+    }
+
+    fn check(&self) -> Answer<'_, Vec<Problem>> {
+        self.engine.check()
+    }
+
+    fn mend<'a>(&'a self, problems: &'a [Problem]) -> Answer<'a, ()> {
+        self.engine.mend(problems)
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

@@ -44,16 +44,39 @@ pub(super) async fn claim(from: &dyn Engine, to: &dyn Engine) -> Result<Guard> {
             row.version
         }
     };
+    let version = write(to, &address, &source, false, version).await?;
+    Ok(Guard { user: Arc::from(USER), address, version })
+}
+
+/// Keeps that the copy has come to its end.
+pub(super) async fn complete(from: &dyn Engine, to: &dyn Engine, guard: &Guard) -> Result<()> {
+    write(to, &guard.address, &from.place(), true, guard.version).await.map(drop)
+}
+
+async fn write(
+    to: &dyn Engine,
+    address: &Address,
+    source: &str,
+    is_complete: bool,
+    if_version: Version,
+) -> Result<Version> {
+    let value = Object::with_capacity(128).text("source", source).bool("complete", is_complete).end();
     let write = Write {
         address: address.clone(),
-        precondition: Precondition::Version(version),
-        mutation: Mutation::Set(Object::with_capacity(128).text("source", source.as_str()).end()),
+        precondition: Precondition::Version(if_version),
+        mutation: Mutation::Set(value),
         metadata: None,
         expiry: Expiry::Default,
     };
     let batch = Batch { user: USER.into(), agent: None, writes: vec![write], request: None, quota: None };
-    let version = to.write(batch).await?.first().map_or(0, |outcome| outcome.version);
-    Ok(Guard { user: Arc::from(USER), address, version })
+    Ok(to.write(batch).await?.first().map_or(0, |outcome| outcome.version))
+}
+
+/// Whether a store is no copy, or one that has come to its end.
+pub(crate) async fn is_complete(engine: &dyn Engine) -> Result<bool> {
+    let found = engine.read_one(USER, NAMESPACE, KEY, View::Value).await?;
+    let value = found.and_then(|row| serde_json::from_str::<serde_json::Value>(row.value?.as_str()).ok());
+    Ok(value.is_none_or(|value| value["complete"] == true))
 }
 
 fn source_in(value: &Json) -> Option<String> {

@@ -27,6 +27,8 @@ use crate::model::{PageSize, Range, Version};
 use crate::store::Store;
 
 pub use checksum::Checksum;
+pub(crate) use marker::is_complete;
+pub(crate) use sync::bytes_of;
 
 /// How much is read at a time.
 const PAGE: PageSize = PageSize { rows: 1_000, bytes: 4 << 20 };
@@ -144,6 +146,9 @@ impl Copier<'_> {
             self.compare_user(user, &mut copied).await?;
         }
         marker::check_users(self.from, self.to).await?;
+        if copied.still_written == 0 {
+            marker::complete(self.from, self.to, &self.guard).await?;
+        }
         Ok(copied)
     }
 

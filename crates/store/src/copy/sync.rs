@@ -295,7 +295,7 @@ enum After {
 }
 
 /// As namespaces count them.
-pub(super) fn bytes_of(row: &Row) -> u64 {
+pub(crate) fn bytes_of(row: &Row) -> u64 {
     let metadata = row.details.as_ref().map_or("{}", |details| details.metadata.as_str());
     let metadata = if metadata == "{}" { 0 } else { metadata.len() };
     (row.key.len() + row.value.as_ref().map_or(0, |value| value.len()) + metadata) as u64

@@ -18,6 +18,7 @@ use crate::mutation::{Effect, Present, apply};
 use crate::quota::Usage;
 use crate::request::{Applied, Request, RequestId, cleared_from_text, outcomes_from_text, outcomes_to_text};
 use crate::store::Options;
+use crate::verify::Problem;
 use crate::waiters::Waiters;
 
 /// Keeps everything in ordered maps under one lock.
@@ -569,6 +570,15 @@ impl Engine for MemoryEngine {
         drop(state);
         self.waiters.notify();
         Answer::ready(Ok(()))
+    }
+
+    /// Nothing is kept twice.
+    fn check(&self) -> Answer<'_, Vec<Problem>> {
+        Answer::ready(if self.state().closed { Err(closed()) } else { Ok(Vec::new()) })
+    }
+
+    fn mend<'a>(&'a self, _: &'a [Problem]) -> Answer<'a, ()> {
+        Answer::ready(if self.state().closed { Err(closed()) } else { Ok(()) })
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

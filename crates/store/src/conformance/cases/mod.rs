@@ -79,5 +79,6 @@ themes! {
     lifecycle
     persistence
     copies
+    soundness
     random_histories
 }

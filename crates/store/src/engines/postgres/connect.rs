@@ -18,6 +18,9 @@ use crate::error::Error;
 /// How much longer than the database itself a call waits for the end of a statement.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Where whole tables are looked through.
+const LEISURE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Every statement of this engine goes from few rows to others by their keys. A planner that has not counted the rows of a
 /// young table may guess otherwise, and keep to that while the table grows.
 const PLANS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
@@ -128,6 +131,11 @@ pub(super) type Sent<'a> = Pin<Box<dyn Future<Output = Result<Rows, tokio_postgr
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Link {
+    /// The same for statements on whole tables, which may take as long as they take.
+    pub(super) fn at_leisure(self) -> Self {
+        Self { timeout: LEISURE, ..self }
+    }
+
     pub(super) fn tables(&self) -> &Tables {
         &self.tables
     }

@@ -12,6 +12,7 @@
 
 mod address;
 mod begin;
+mod check;
 mod clear;
 mod clock;
 mod connect;
@@ -54,6 +55,7 @@ use crate::model::{
 };
 use crate::request::{Request, RequestId};
 use crate::store::Options;
+use crate::verify::Problem;
 
 /// Old changes are removed once in about so many.
 const TRIM_INTERVAL: u64 = 1_024;
@@ -357,6 +359,15 @@ impl Engine for PostgresEngine {
 
     fn import(&self, import: Import) -> Answer<'_, ()> {
         self.run(|core| async move { import::import(&core, import).await })
+    }
+
+    fn check(&self) -> Answer<'_, Vec<Problem>> {
+        self.run(|core| async move { check::check(&core).await })
+    }
+
+    fn mend<'a>(&'a self, problems: &'a [Problem]) -> Answer<'a, ()> {
+        let problems = problems.to_vec();
+        self.run(|core| async move { check::mend(&core, &problems).await })
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

@@ -38,6 +38,7 @@ use crate::model::{
 };
 use crate::request::RequestId;
 use crate::store::Options;
+use crate::verify::Problem;
 
 /// Changes that are asked for at once.
 const CHANGES_AT_ONCE: usize = 10_000;
@@ -288,6 +289,14 @@ impl Engine for RemoteEngine {
     }
 
     fn import(&self, _: Import) -> Answer<'_, ()> {
+        Answer::ready(Err(of_whole_stores()))
+    }
+
+    fn check(&self) -> Answer<'_, Vec<Problem>> {
+        Answer::ready(Err(of_whole_stores()))
+    }
+
+    fn mend<'a>(&'a self, _: &'a [Problem]) -> Answer<'a, ()> {
         Answer::ready(Err(of_whole_stores()))
     }
 

@@ -4,6 +4,7 @@
 //! `commit_queue` to the one writing connection. Where SQLite runs is decided here and nowhere else.
 
 mod agents;
+mod check;
 mod checkpointer;
 mod commit_queue;
 mod connection;
@@ -43,6 +44,7 @@ use crate::model::{
 };
 use crate::request::{Request, RequestId};
 use crate::store::Options;
+use crate::verify::Problem;
 use crate::waiters::{Waiters, Watch};
 
 /// Idle reading connections kept; more are opened while more threads read at once.
@@ -526,6 +528,20 @@ impl Engine for SqliteEngine {
 
     fn import(&self, import: Import) -> Answer<'_, ()> {
         Answer::ready(self.submit(Job::Import(import)).map(drop))
+    }
+
+    fn check(&self) -> Answer<'_, Vec<Problem>> {
+        let check = || {
+            let connections = self.0.connections();
+            connections.check_open()?;
+            // Of its own: it is set up otherwise, and may take long.
+            Ok(check::check(&connect(&self.0.path, Role::Reader)?)?)
+        };
+        Answer::ready(check())
+    }
+
+    fn mend<'a>(&'a self, problems: &'a [Problem]) -> Answer<'a, ()> {
+        Answer::ready(self.submit(Job::Mend(problems.to_vec())).map(drop))
     }
 
     fn maintain(&self) -> Answer<'_, bool> {

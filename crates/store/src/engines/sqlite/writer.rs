@@ -15,13 +15,14 @@ use super::identity::ShmIdentity;
 use super::log_vfs;
 use super::wal_index::HeaderView;
 use super::write::{apply_batch, clear, record_access, sweep_dropped, sweep_expired};
-use super::{Durability, import, read, requests};
+use super::{Durability, check, import, read, requests};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::import::Import;
 use crate::limits::Limits;
 use crate::model::{Access, Address, Batch, Outcome};
 use crate::request::{Request, outcomes_to_text};
+use crate::verify::Problem;
 
 /// How much one step of sweeping removes: a fraction of a millisecond's work, so that writers hardly notice.
 const SWEEP_ROWS: usize = 100;
@@ -33,6 +34,7 @@ pub(super) enum Job {
     Clear { user: Arc<str>, agent: Option<Arc<str>>, namespace: Arc<str>, request: Option<Request> },
     RecordAccess(Vec<Access>),
     Import(Import),
+    Mend(Vec<Problem>),
     Sweep,
 }
 
@@ -42,6 +44,7 @@ pub(super) enum Done {
     Cleared(u64),
     Recorded,
     Imported,
+    Mended,
     Swept { more: bool },
 }
 
@@ -224,6 +227,11 @@ impl Writer {
                 *written = None;
                 import::import(connection, import)?;
                 Done::Imported
+            }
+            Job::Mend(problems) => {
+                *written = None;
+                check::mend(connection, problems)?;
+                Done::Mended
             }
             Job::Sweep => {
                 let swept = sweep_expired(connection, now, SWEEP_ROWS, rules.changes_kept)?;
