@@ -3,6 +3,7 @@
 //! to threads that may wait: each scan to one, and all writes that arrive together to one, where they share a commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agent_data_store::engine::{Answer, Engine, Suspended};
@@ -300,6 +301,11 @@ impl Engine for OffThread {
 
     fn import(&self, import: Import) -> Answer<'_, ()> {
         self.away(move |engine| block_on(engine.import(import)))
+    }
+
+    /// Asked for by no route: whoever does, waits.
+    fn write_file<'a>(&'a self, file: &'a Path, report: &'a mut (dyn FnMut(u64, u64) + Send)) -> Answer<'a, bool> {
+        self.engine.write_file(file, report)
     }
 
     fn check(&self) -> Answer<'_, Vec<Problem>> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -235,6 +236,14 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Conflict` where the guard does not hold, `InvalidArgument` where the engine cannot do this; nothing was stored then.
     fn import(&self, import: Import) -> Answer<'_, ()>;
+
+    /// Writes everything, as of one committed state, into the empty file at `file`, which is then a store file of its own.
+    /// Keeps no writer waiting. `report` is told how much is done, and of how much. `false` where the engine keeps no file:
+    /// records have to be copied one by one then.
+    fn write_file<'a>(&'a self, file: &'a Path, report: &'a mut (dyn FnMut(u64, u64) + Send)) -> Answer<'a, bool> {
+        let _ = (file, report);
+        Answer::ready(Ok(false))
+    }
 
     /// Looks for what does not agree with itself, as of one committed state, and changes nothing. Values and names are looked
     /// at by [`crate::verify`].

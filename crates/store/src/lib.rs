@@ -39,6 +39,7 @@ mod trace;
 mod transaction;
 mod waiters;
 
+pub mod backup;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod copy;

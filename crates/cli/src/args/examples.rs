@@ -189,6 +189,18 @@ Examples:
   ads verify store.db --repair
   ads verify postgresql://ads@db.example/agents --json | jq -r '.problems[].kind'";
 
+pub(super) const BACKUP_EXAMPLES: &str = "\
+Examples:
+  ads backup store.db /backups/2026-01-31.db
+  ads backup sqlite:///var/lib/ads/store.db latest.db --overwrite
+  ads backup postgresql://ads@db.example/agents agents.db";
+
+pub(super) const RESTORE_EXAMPLES: &str = "\
+Examples:
+  ads restore /backups/2026-01-31.db store.db
+  ads restore latest.db sqlite:///var/lib/ads/store.db --overwrite
+  ads restore agents.db postgresql://ads@db.example/agents";
+
 pub(super) const TOKEN_EXAMPLES: &str = "\
 Examples:
   ads token create --user alice --write

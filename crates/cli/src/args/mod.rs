@@ -20,7 +20,7 @@ use examples::*;
 pub(crate) use mcp::McpArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use serve::ServeArgs;
-pub(crate) use stores::{CopyArgs, VerifyArgs, WholeStore};
+pub(crate) use stores::{BackupArgs, CopyArgs, HowArgs, RestoreArgs, VerifyArgs, WholeStore};
 pub(crate) use token::{TokenCommand, TokenCreateArgs};
 pub(crate) use work::{ChangesArgs, ClaimArgs, LockArgs, WaitArgs};
 
@@ -285,6 +285,26 @@ pub(crate) enum Command {
     /// Exit codes: 0 the store is sound; 1 there are problems; 7 it cannot be opened as a store.
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
+
+    /// Write a whole store into a file
+    ///
+    /// The store may be in use, and nobody has to wait: of a store file, the backup is what was committed at one moment, with
+    /// everything that is kept. FILE is a store file too, complete by itself. It is written beside its place, looked through
+    /// as verify does, and renamed: under its name there is a whole backup or none. Of a store in PostgreSQL it is a copy, as
+    /// copy makes it.
+    ///
+    /// A store with problems is not backed up, so that it does not take the place of a sound backup; --unchecked does so all
+    /// the same.
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+
+    /// Make a store of a backup
+    ///
+    /// FILE is a backup, or any other store file, and is left as it is. A store in a file is written beside its place, looked
+    /// through as verify does, and renamed. With --overwrite it takes the place of the one that is there, which nobody may
+    /// have open. A store in PostgreSQL must be empty, and takes over the records as copy does.
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
 
     /// Make, list and revoke tokens for those who use the store over HTTP
     #[command(subcommand, after_help = TOKEN_EXAMPLES)]

@@ -1,5 +1,6 @@
 //! What the commands on whole stores take.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use agent_data_store::sqlite_url;
@@ -25,6 +26,45 @@ pub(crate) struct VerifyArgs {
     /// Put right what can be derived: counts, and what belongs to nothing
     #[arg(long)]
     pub(crate) repair: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BackupArgs {
+    /// The store: a URL, or the path of a store file
+    #[arg(id = "whole_store", value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub(crate) store: WholeStore,
+
+    /// The file that is to hold everything
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// The store that is to be made of it: a URL, or the path of a store file
+    #[arg(id = "whole_store", value_name = "STORE", value_hint = ValueHint::AnyPath)]
+    pub(crate) store: WholeStore,
+
+    #[command(flatten)]
+    pub(crate) how: HowArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct HowArgs {
+    /// Replace the file that is there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Do not check what was written: it may have problems
+    #[arg(long)]
+    pub(crate) unchecked: bool,
 }
 
 /// The URL of a store.

@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod atomic;
+mod backup;
 mod data;
 mod feed;
 mod keeping;
@@ -60,6 +61,8 @@ pub(crate) fn dispatch(cli: Cli, args: &[OsString], runner: &AgentRunner<'_>) ->
         Command::Mcp(args) => session.mcp(args, &cli.global),
         Command::Copy(args) => session.copy(args, &cli.global, &mut out),
         Command::Verify(args) => session.verify(args, &cli.global, &mut out),
+        Command::Backup(args) => session.backup(args, &cli.global, &mut out),
+        Command::Restore(args) => session.restore(args, &cli.global, &mut out),
         Command::Token(command) => session.token(command, &cli.global, &mut out),
         Command::Run(_) | Command::Completions { .. } => Ok(()),
     }?;

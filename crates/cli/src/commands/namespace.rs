@@ -158,7 +158,7 @@ fn confirm(question: &str, mut answers: impl BufRead, mut asks: impl io::Write) 
 }
 
 /// What the database takes on disk, the part that is not yet merged into its file included.
-fn file_size(path: &Path) -> u64 {
+pub(super) fn file_size(path: &Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let length = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len());

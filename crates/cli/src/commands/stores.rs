@@ -1,4 +1,4 @@
-//! Whole stores: copied.
+//! Whole stores: how they are opened, and copied.
 
 use std::sync::Arc;
 
@@ -44,17 +44,22 @@ impl Session {
     }
 
     /// Opens a store for all its users.
-    pub(super) fn open_whole(&self, WholeStore(url): &WholeStore, may_create: bool) -> Result<Store> {
-        if url.starts_with("memory:") {
-            return Err(Failure::invalid("a store in memory ends with this command: name one that stays"));
-        }
+    pub(super) fn open_whole(&self, store: &WholeStore, may_create: bool) -> Result<Store> {
+        refuse_memory(store)?;
         let mut options = Options::default();
         options.limits = self.limits.clone();
         options.warnings = Some(Arc::new(Warnings::default()));
         options.housekeeping = false;
         options.create = may_create;
         options.token = self.settings.token()?;
-        Ok(block_on(Store::open(url, options))?)
+        Ok(block_on(Store::open(&store.0, options))?)
+    }
+}
+
+pub(super) fn refuse_memory(WholeStore(url): &WholeStore) -> Result {
+    match url.starts_with("memory:") {
+        true => Err(Failure::invalid("a store in memory ends with this command: name one that stays")),
+        false => Ok(()),
     }
 }
 

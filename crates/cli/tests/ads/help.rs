@@ -2,7 +2,7 @@
 
 use crate::Ads;
 
-const COMMANDS: [&str; 25] = [
+const COMMANDS: [&str; 27] = [
     "run",
     "get",
     "set",
@@ -26,6 +26,8 @@ const COMMANDS: [&str; 25] = [
     "mcp",
     "copy",
     "verify",
+    "backup",
+    "restore",
     "token",
     "completions",
 ];

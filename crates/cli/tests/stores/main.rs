@@ -1,8 +1,9 @@
-//! Whole stores as an operator handles them: copied from one engine to another, checked and mended.
+//! Whole stores as an operator handles them: copied from one engine to another, checked and mended, backed up and restored.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backups;
 mod copying;
 mod interrupted;
 mod support;

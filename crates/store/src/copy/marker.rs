@@ -79,6 +79,19 @@ pub(crate) async fn is_complete(engine: &dyn Engine) -> Result<bool> {
     Ok(value.is_none_or(|value| value["complete"] == true))
 }
 
+/// Forgets whose copy a store is.
+pub(crate) async fn detach(engine: &dyn Engine) -> Result<()> {
+    let write = Write {
+        address: Address { namespace: NAMESPACE.into(), key: KEY.into() },
+        precondition: Precondition::None,
+        mutation: Mutation::Delete,
+        metadata: None,
+        expiry: Expiry::Default,
+    };
+    let batch = Batch { user: USER.into(), agent: None, writes: vec![write], request: None, quota: None };
+    engine.write(batch).await.map(drop)
+}
+
 fn source_in(value: &Json) -> Option<String> {
     let value: serde_json::Value = serde_json::from_str(value.as_str()).ok()?;
     Some(value.get("source")?.as_str()?.to_owned())

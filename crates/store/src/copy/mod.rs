@@ -27,7 +27,7 @@ use crate::model::{PageSize, Range, Version};
 use crate::store::Store;
 
 pub use checksum::Checksum;
-pub(crate) use marker::is_complete;
+pub(crate) use marker::{detach, is_complete};
 pub(crate) use sync::bytes_of;
 
 /// How much is read at a time.

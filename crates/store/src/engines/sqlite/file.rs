@@ -49,14 +49,14 @@ fn prepare_unnamed(path: &Path, already_open: bool, may_create: bool) -> Result<
     prepared
 }
 
-enum Found {
+pub(super) enum Found {
     Nothing,
     Empty,
     Ours,
 }
 
 /// Looks at the header without SQLite, which would recover or checkpoint what may not be ours to touch.
-fn inspect(path: &Path) -> Result<Found> {
+pub(super) fn inspect(path: &Path) -> Result<Found> {
     let mut header = [0u8; 100];
     let mut file = match File::open(path) {
         Ok(file) => file,
@@ -109,7 +109,7 @@ fn was_empty(path: &Path) -> bool {
     read.is_ok() && header.starts_with(&MAGIC) && header[16..] == [0; 4]
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
     path.push(ending);
     path.into()

@@ -4,6 +4,7 @@
 //! `commit_queue` to the one writing connection. Where SQLite runs is decided here and nowhere else.
 
 mod agents;
+pub(crate) mod backup;
 mod check;
 mod checkpointer;
 mod commit_queue;
@@ -528,6 +529,17 @@ impl Engine for SqliteEngine {
 
     fn import(&self, import: Import) -> Answer<'_, ()> {
         Answer::ready(self.submit(Job::Import(import)).map(drop))
+    }
+
+    fn write_file<'a>(&'a self, file: &'a Path, report: &'a mut (dyn FnMut(u64, u64) + Send)) -> Answer<'a, bool> {
+        let mut write = || {
+            let connections = self.0.connections();
+            connections.check_open()?;
+            // Of its own: nobody else waits for it.
+            backup::write(&connect(&self.0.path, Role::Reader)?, file, report)?;
+            Ok(true)
+        };
+        Answer::ready(write())
     }
 
     fn check(&self) -> Answer<'_, Vec<Problem>> {
