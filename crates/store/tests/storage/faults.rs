@@ -206,39 +206,52 @@ fn run(seed: u64, steps: &[Step], durability: &'static str, fault: Option<Fault>
     (run.end(), disk)
 }
 
-type Kind = fn(u64) -> Fault;
-
-const KINDS: [(&str, Kind); 5] = [
-    ("one access fails", Fault::Once),
-    ("one write is torn", Fault::Torn),
-    ("the disk is full", Fault::Full),
-    ("the disk is read-only", Fault::ReadOnly),
-    ("one read fails", Fault::Read),
-];
-
-#[test]
-fn whatever_access_fails_what_was_acknowledged_is_there_and_what_was_refused_is_not() {
+/// Runs scripts again and again, with another access failing each time.
+fn fail_at_each_access(fault: impl Fn(u64) -> Fault) {
     let (scripts, length, share) = short_or_long((2, 24, 29), (6, 50, 1));
     let first = seed();
-    for (name, fault) in KINDS {
-        let (mut rounds, mut sum) = (0, Report::default());
-        for (index, durability) in (0..scripts).flat_map(|index| [(index, "full"), (index, "relaxed")]) {
-            let seed = first.wrapping_add(index);
-            let steps = script(seed, length);
-            let (_, disk) = run(seed, &steps, durability, None);
-            let (changing, reading) = disk.accesses();
-            let count = if matches!(fault(0), Fault::Read(_)) { reading } else { changing };
-            for at in (index % share..count).step_by(share as usize) {
-                let _says =
-                    Says(format!("ADS_TEST_SEED={first}: script {index}, durability {durability}, {:?}", fault(at)));
-                let (report, _) = run(seed, &steps, durability, Some(fault(at)));
-                rounds += u64::from(report.hits > 0);
-                sum.acknowledged += report.acknowledged;
-                sum.failed += report.failed;
-            }
+    let (mut rounds, mut sum) = (0, Report::default());
+    for (index, durability) in (0..scripts).flat_map(|index| [(index, "full"), (index, "relaxed")]) {
+        let seed = first.wrapping_add(index);
+        let steps = script(seed, length);
+        let (_, disk) = run(seed, &steps, durability, None);
+        let (changing, reading) = disk.accesses();
+        let count = if matches!(fault(0), Fault::Read(_)) { reading } else { changing };
+        for at in (index % share..count).step_by(share as usize) {
+            let fault = fault(at);
+            let _says = Says(format!("ADS_TEST_SEED={first}: script {index}, durability {durability}, {fault:?}"));
+            let (report, _) = run(seed, &steps, durability, Some(fault));
+            rounds += u64::from(report.hits > 0);
+            sum.acknowledged += report.acknowledged;
+            sum.failed += report.failed;
         }
-        println!("{name}: {rounds} rounds, {} calls acknowledged, {} failed", sum.acknowledged, sum.failed);
     }
+    println!("{rounds} faults, {} calls acknowledged, {} failed", sum.acknowledged, sum.failed);
+}
+
+#[test]
+fn one_access_that_fails_loses_nothing_and_the_next_succeeds() {
+    fail_at_each_access(Fault::Once);
+}
+
+#[test]
+fn a_torn_write_loses_nothing_and_the_next_succeeds() {
+    fail_at_each_access(Fault::Torn);
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_with_room_again_writing_goes_on() {
+    fail_at_each_access(Fault::Full);
+}
+
+#[test]
+fn a_disk_that_becomes_read_only_loses_nothing_and_when_it_is_mended_writing_goes_on() {
+    fail_at_each_access(Fault::ReadOnly);
+}
+
+#[test]
+fn a_read_that_fails_shows_nothing_wrong_and_the_next_succeeds() {
+    fail_at_each_access(Fault::Read);
 }
 
 /// The answer that the mode has changed comes before the change is committed.

@@ -12,6 +12,7 @@ use agent_data_store::{Clock, ManualClock, Options, Result, Store, block_on, sql
 use crate::script::{Contents, KEYS, NAMESPACES};
 
 const USER: &str = "user";
+const AGENT: &str = "tester";
 
 /// Where a store is, and how it is opened.
 pub(crate) struct Place {
@@ -49,12 +50,12 @@ impl Place {
 
 pub(crate) fn write(store: &Store, writes: &[Write]) -> Result<Vec<Outcome>> {
     let batch =
-        Batch { user: USER.into(), agent: Some("tester".into()), writes: writes.to_vec(), request: None, quota: None };
+        Batch { user: USER.into(), agent: Some(AGENT.into()), writes: writes.to_vec(), request: None, quota: None };
     block_on(store.engine().write(batch))
 }
 
 pub(crate) fn clear(store: &Store, namespace: &str) -> Result<u64> {
-    block_on(store.engine().clear(USER, Some("tester"), namespace, None))
+    block_on(store.engine().clear(USER, Some(AGENT), namespace, None))
 }
 
 /// Looks at every record by scanning, by its name, and in the cache, and at the counts and the change feed: all must agree.
@@ -88,6 +89,7 @@ pub(crate) fn see(store: &Store) -> Result<Seen> {
         }
     }
     let stats = block_on(engine.namespaces(USER, Range::default(), PageSize::ALL))?.rows;
+    assert!(stats.iter().all(|stats| *stats.agents == [AGENT.into()]), "{stats:?}");
     let stats: BTreeMap<_, _> =
         stats.into_iter().map(|stats| (stats.namespace.into_string(), (stats.records, stats.bytes))).collect();
     assert_eq!(stats, counts, "the counts are those of the records");
