@@ -39,8 +39,11 @@ test-python: build ## The package, its types and stubs, the examples, every bloc
 bench: ## Our engines against the peers; options in BENCH, for instance BENCH=--quick
 	@bench/run $(BENCH)
 
-torture: ## The stress test of the cache for as long as it takes: READS=1000000000 for ten times as long
+torture: ## The long form of what looks for losses: the cache (READS=1000000000 for ten times as long), disks, histories
+	@scripts/postgres
 	ADS_TORTURE_READS=$(READS) cargo test --quiet --release --package agent-data-store --lib --locked stress
+	ADS_TEST_LONG=1 cargo test --quiet --package agent-data-store --test storage --locked -- --nocapture
+	ADS_TEST_LONG=1 cargo test --quiet --package agent-data-store-cli --test histories --locked -- --nocapture
 
 fmt: ## Formats everything
 	cargo fmt --all
