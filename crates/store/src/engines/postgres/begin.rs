@@ -9,7 +9,7 @@
 
 use super::address::Ordering;
 use super::clock::database_now;
-use super::connect::{Link, Sent};
+use super::connect::{Link, Parameter, Round};
 use super::failure::{Failure, Result, unreadable};
 use super::plan::{Found, Key};
 use super::tables::number_of;
@@ -33,6 +33,13 @@ pub(super) struct Ask<'a> {
     pub(super) versions: usize,
 }
 
+impl Ask<'_> {
+    /// Keys are in the order of their namespaces.
+    fn has_namespaces_without_keys(&self) -> bool {
+        self.keys.chunk_by(|left, right| left.namespace == right.namespace).count() < self.namespaces.len()
+    }
+}
+
 /// A transaction that has begun. Dropped before its end, it takes the connection with it.
 pub(super) struct Transaction {
     link: Option<Link>,
@@ -51,38 +58,74 @@ pub(super) struct Met {
     pub(super) usage: Option<(Usage, Usage)>,
 }
 
-const FENCE: &str = "SELECT pg_advisory_xact_lock_shared($1 | v.last_value), $1 | v.last_value FROM {t}versions v";
+/// The fence, and then the namespaces, of which others may be at it or not.
+macro_rules! locks {
+    ($lock:literal) => {
+        concat!(
+            "SELECT pg_advisory_xact_lock_shared($1 | v.last_value), $1 | v.last_value,
+                 (SELECT count(",
+            $lock,
+            "($2, u.number)) FROM unnest($3::integer[]) u(number)) FROM {t}versions v"
+        )
+    };
+}
+const SHARED: &str = locks!("pg_advisory_xact_lock_shared");
+const ALONE: &str = locks!("pg_advisory_xact_lock");
+
+const OF_QUOTA: &str = "SELECT pg_advisory_xact_lock($1, $2)";
 
 const COUNTER: &str = "INSERT INTO {t}feeds AS f (user_id, last_version, trimmed_to) VALUES ($1, $2, 0)
      ON CONFLICT (user_id) DO UPDATE SET last_version = f.last_version + excluded.last_version RETURNING last_version";
 
-const SHARED: &str = "SELECT count(pg_advisory_xact_lock_shared($1, u.number)) FROM unnest($2::integer[]) u(number)";
-const ALONE: &str = "SELECT count(pg_advisory_xact_lock($1, u.number)) FROM unnest($2::integer[]) u(number)";
-
 const NAMESPACES: &str = "SELECT u.place, n.id FROM unnest($2::text[]) WITH ORDINALITY u(name, place)
      CROSS JOIN LATERAL (SELECT id FROM {t}namespaces WHERE user_id = $1 AND name = u.name LIMIT 1) n";
 
-// Row by row, so that everyone locks in the same order, and by the key, whatever the planner thinks of the tables.
-macro_rules! rows {
-    ($locked:literal) => {
+// One row for each key, locked one after the other, so that everyone locks in the same order, and found by the key, whatever
+// the planner thinks of the tables. What comes with the first row comes once all are locked.
+macro_rules! look {
+    ($locked:literal, $drawn:literal, $versions:literal, $from:literal) => {
         concat!(
-            "SELECT u.place, r.version, r.expires_at, octet_length(r.value)::bigint, r.metadata,
-                 CASE WHEN u.reads_value THEN r.value END, n.id
-             FROM unnest($2::text[], $3::text[], $4::boolean[]) WITH ORDINALITY u(name, key, reads_value, place)
-             CROSS JOIN LATERAL (SELECT id FROM {t}namespaces WHERE user_id = $1 AND name = u.name LIMIT 1) n
-             CROSS JOIN LATERAL (SELECT version, expires_at, metadata, value FROM {t}records
-                 WHERE user_id = $1 AND namespace_id = n.id AND key = u.key LIMIT 1 FOR UPDATE",
+            "WITH found AS MATERIALIZED (
+                 SELECT u.place, n.id, u.reads_value, r.*
+                 FROM unnest($2::text[], $3::text[], $4::boolean[]) WITH ORDINALITY u(name, key, reads_value, place)
+                 LEFT JOIN LATERAL (SELECT id FROM {t}namespaces WHERE user_id = $1 AND name = u.name LIMIT 1) n ON true
+                 LEFT JOIN LATERAL (SELECT version, expires_at, metadata, value FROM {t}records
+                     WHERE user_id = $1 AND namespace_id = n.id AND key = u.key LIMIT 1 FOR UPDATE",
             $locked,
-            ") r"
+            ") r ON true)",
+            $drawn,
+            " SELECT f.place, f.version, f.expires_at, octet_length(f.value)::bigint, f.metadata,
+                 CASE WHEN f.reads_value THEN f.value END, f.id, ",
+            $versions,
+            database_now!(),
+            " FROM found f",
+            $from
         )
     };
 }
+// Drawn once the rows are locked: of two writers of a key the later one has the greater version.
+macro_rules! look_and_draw {
+    ($locked:literal) => {
+        look!(
+            $locked,
+            ", drawn AS MATERIALIZED (SELECT array_agg(v.version) AS versions FROM (
+                 SELECT nextval('{t}versions') AS version
+                 FROM generate_series(1, $5::bigint + (SELECT 0 * count(*) FROM found))) v)",
+            "CASE WHEN f.place = 1 THEN d.versions END, ",
+            " CROSS JOIN drawn d"
+        )
+    };
+}
+const LOOK: &str = look_and_draw!("");
+const LOOK_SKIPPING: &str = look_and_draw!(" SKIP LOCKED");
+const LOOK_SERIAL: &str = look!("", "", "NULL::bigint[], ", "");
 
 const VERSIONS: &str = concat!(
     "SELECT array_agg(v.version), ",
     database_now!(),
     " FROM (SELECT nextval('{t}versions') AS version FROM generate_series(1, $1::bigint)) v"
 );
+const VERSIONS_SERIAL: &str = concat!("SELECT NULL::bigint[], ", database_now!());
 
 const REQUEST: &str = "SELECT content, outcome, expires_at FROM {t}requests WHERE user_id = $1 AND id = $2 FOR UPDATE";
 
@@ -113,7 +156,7 @@ async fn first_round(shared: &Shared, transaction: &mut Transaction, ask: &Ask<'
     let counted = i64::try_from(ask.versions + 1)?;
     let store_number = shared.tables.number();
     let numbers = lock_numbers(ask);
-    let quota_number = [number_of(&["quota", ask.user])];
+    let quota_number = number_of(&["quota", ask.user]);
     let fences = fences_of(shared, ask.user);
     let names: Vec<&str> =
         ask.keys.iter().map(|key| ask.namespaces.get(key.namespace).copied().unwrap_or_default()).collect();
@@ -122,79 +165,84 @@ async fn first_round(shared: &Shared, transaction: &mut Transaction, ask: &Ask<'
     let request_id = ask.request.map(RequestId::as_str);
     let time = optional_time(shared.fixed_now());
 
-    // Everything prepared first, so that nothing holds up what is then sent at once.
-    let counter = link.prepare(if is_concurrent { FENCE } else { COUNTER }).await?;
-    let quota = if is_concurrent && ask.with_usage { Some(link.prepare(ALONE).await?) } else { None };
-    let kept = if is_concurrent { Some(link.prepare(if ask.alone { ALONE } else { SHARED }).await?) } else { None };
-    let namespaces = link.prepare(NAMESPACES).await?;
-    let skips = ask.skip_locked && is_concurrent;
-    let rows = link.prepare(if skips { rows!(" SKIP LOCKED") } else { rows!("") }).await?;
-    let versions = if is_concurrent { Some(link.prepare(VERSIONS).await?) } else { None };
-    let clock = if is_concurrent { None } else { Some(link.prepare(concat!("SELECT ", database_now!())).await?) };
-    let request = if ask.request.is_some() { Some(link.prepare(REQUEST).await?) } else { None };
-    let usage = if ask.with_usage { Some(link.prepare(USAGE).await?) } else { None };
-
-    let of_fence: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&fences];
-    let of_counter: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ask.user, &counted];
-    let of_quota: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&store_number, &&quota_number[..]];
-    let of_kept: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&store_number, &numbers];
-    let of_namespaces: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ask.user, &ask.namespaces];
-    let of_rows: [&(dyn tokio_postgres::types::ToSql + Sync); 4] = [&ask.user, &names, &keys, &reads_value];
-    let of_versions: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&counted];
-    let of_request: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ask.user, &request_id];
-    let of_usage: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&ask.user, &time];
-
-    let mut sent: Vec<Sent<'_>> = vec![link.send_plain("BEGIN ISOLATION LEVEL READ COMMITTED")];
-    sent.push(link.send(&counter, if is_concurrent { &of_fence } else { &of_counter }));
-    sent.extend(quota.as_ref().map(|quota| link.send(quota, &of_quota)));
-    sent.extend(kept.as_ref().map(|kept| link.send(kept, &of_kept)));
-    sent.push(link.send(&namespaces, &of_namespaces));
-    sent.push(link.send(&rows, &of_rows));
-    // Drawn once the rows are locked: of two writers of a key the later one has the greater version.
-    sent.extend(versions.as_ref().map(|versions| link.send(versions, &of_versions)));
-    sent.extend(clock.as_ref().map(|clock| link.send(clock, &[])));
-    sent.extend(request.as_ref().map(|request| link.send(request, &of_request)));
-    sent.extend(usage.as_ref().map(|usage| link.send(usage, &of_usage)));
-    let mut results = link.all(sent).await?.into_iter().skip(1);
+    let mut round = Round::new(link);
+    if is_concurrent && ask.with_usage {
+        round.add(OF_QUOTA, vec![&store_number, &quota_number]).await?;
+    }
+    if is_concurrent {
+        round.add(if ask.alone { ALONE } else { SHARED }, vec![&fences, &store_number, &numbers]).await?;
+    } else {
+        round.add(COUNTER, vec![&ask.user, &counted]).await?;
+    }
+    let mut of_look: Vec<Parameter<'_>> = vec![&ask.user, &names, &keys, &reads_value];
+    let has_more_namespaces = ask.has_namespaces_without_keys();
+    if has_more_namespaces {
+        round.add(NAMESPACES, vec![&ask.user, &ask.namespaces]).await?;
+    }
+    match (is_concurrent, ask.keys.is_empty()) {
+        (true, true) => round.add(VERSIONS, vec![&counted]).await?,
+        (false, true) => round.add(VERSIONS_SERIAL, Vec::new()).await?,
+        (true, false) => {
+            of_look.push(&counted);
+            round.add(if ask.skip_locked { LOOK_SKIPPING } else { LOOK }, of_look).await?;
+        }
+        (false, false) => round.add(LOOK_SERIAL, of_look).await?,
+    }
+    if ask.request.is_some() {
+        round.add(REQUEST, vec![&ask.user, &request_id]).await?;
+    }
+    if ask.with_usage {
+        round.add(USAGE, vec![&ask.user, &time]).await?;
+    }
+    let mut results = round.begin_transaction().await?.into_iter();
     let mut next = || results.next().ok_or_else(unreadable);
 
+    if is_concurrent && ask.with_usage {
+        next()?;
+    }
     let counted_to = next()?.pop().ok_or_else(unreadable)?;
-    if quota.is_some() {
-        next()?;
-    }
-    if kept.is_some() {
-        next()?;
-    }
     let mut ids = vec![None; ask.namespaces.len()];
-    for row in next()? {
-        *ids.get_mut(place(&row)?).ok_or_else(unreadable)? = Some(row.try_get(1)?);
-    }
     let mut found: Vec<Option<Found>> = ask.keys.iter().map(|_| None).collect();
-    for row in next()? {
-        let place = place(&row)?;
-        let key = ask.keys.get(place).ok_or_else(unreadable)?;
-        // A namespace that came to be between the two looks.
-        *ids.get_mut(key.namespace).ok_or_else(unreadable)? = Some(row.try_get(6)?);
-        *found.get_mut(place).ok_or_else(unreadable)? = Some(Found {
-            version: row.try_get::<_, i64>(1)?.cast_unsigned(),
-            expires_at: row.try_get::<_, Option<i64>>(2)?.map(Timestamp::from_micros),
-            value_bytes: row.try_get(3)?,
-            metadata: row.try_get(4)?,
-            value: row.try_get(5)?,
-        });
+    let mut drawn = None;
+    if has_more_namespaces {
+        for row in next()? {
+            *ids.get_mut(place(&row)?).ok_or_else(unreadable)? = Some(row.try_get(1)?);
+        }
     }
-    let drawn = next()?.pop().ok_or_else(unreadable)?;
-    let (mut versions, shown, fence) = if is_concurrent {
-        (drawn.try_get::<_, Vec<i64>>(0)?, drawn.try_get(1)?, counted_to.try_get(1)?)
+    if ask.keys.is_empty() {
+        let row = next()?.pop().ok_or_else(unreadable)?;
+        drawn = Some((row.try_get(0)?, row.try_get(1)?));
+    } else {
+        for row in next()? {
+            let place = place(&row)?;
+            let key = ask.keys.get(place).ok_or_else(unreadable)?;
+            if place == 0 {
+                drawn = Some((row.try_get(7)?, row.try_get(8)?));
+            }
+            let Some(id) = row.try_get(6)? else { continue };
+            *ids.get_mut(key.namespace).ok_or_else(unreadable)? = Some(id);
+            let Some(version) = row.try_get::<_, Option<i64>>(1)? else { continue };
+            *found.get_mut(place).ok_or_else(unreadable)? = Some(Found {
+                version: version.cast_unsigned(),
+                expires_at: row.try_get::<_, Option<i64>>(2)?.map(Timestamp::from_micros),
+                value_bytes: row.try_get(3)?,
+                metadata: row.try_get(4)?,
+                value: row.try_get(5)?,
+            });
+        }
+    }
+    let (drawn, shown): (Option<Vec<i64>>, i64) = drawn.ok_or_else(unreadable)?;
+    let (mut versions, fence) = if is_concurrent {
+        (drawn.ok_or_else(unreadable)?, counted_to.try_get(1)?)
     } else {
         let last: i64 = counted_to.try_get(0)?;
-        ((last - counted + 1..=last).collect(), drawn.try_get(0)?, 0)
+        ((last - counted + 1..=last).collect(), 0)
     };
     let shown = Timestamp::from_micros(shown);
     shared.database_clock.learn(before, shown);
     let now = shared.fixed_now().unwrap_or(shown);
-    let applied = if request.is_some() { next()?.pop().map(|row| applied(&row)).transpose()? } else { None };
-    let usage = if usage.is_some() { next()?.pop().map(|row| used(&row)).transpose()? } else { None };
+    let applied = if ask.request.is_some() { next()?.pop().map(|row| applied(&row)).transpose()? } else { None };
+    let usage = if ask.with_usage { next()?.pop().map(|row| used(&row)).transpose()? } else { None };
 
     let is_expired = |found: &&Found| found.expires_at.is_some_and(|expires_at| expires_at <= now);
     let expired = found.iter().flatten().filter(is_expired).count();

@@ -116,9 +116,9 @@ async fn remove(
     let (link, now) = (transaction.link()?, transaction.now.as_micros());
     let (live, forget, log) = (link.prepare(LIVE).await?, link.prepare(FORGET).await?, link.prepare(LOG).await?);
     let kind = kind_to_number(ChangeKind::Clear);
-    let of_live: [super::rows::Parameter<'_>; 3] = [&user, &id, &now];
-    let of_forget: [super::rows::Parameter<'_>; 2] = [&user, &id];
-    let of_log: [super::rows::Parameter<'_>; 6] = [&user, &version, &kind, &namespace, &agent, &now];
+    let of_live: [super::connect::Parameter<'_>; 3] = [&user, &id, &now];
+    let of_forget: [super::connect::Parameter<'_>; 2] = [&user, &id];
+    let of_log: [super::connect::Parameter<'_>; 6] = [&user, &version, &kind, &namespace, &agent, &now];
     let sent = vec![link.send(&live, &of_live), link.send(&forget, &of_forget), link.send(&log, &of_log)];
     let row = link.all(sent).await?.swap_remove(0).pop().ok_or_else(unreadable)?;
     let (stored, expired): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);

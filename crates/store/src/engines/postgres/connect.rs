@@ -124,11 +124,13 @@ async fn in_time<T>(patience: Duration, work: impl Future<Output = Result<T>>) -
     tokio::time::timeout(patience, work).await.unwrap_or_else(|_| Err(Failure::silent()))
 }
 
+/// A parameter of a statement.
+pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
 /// What comes back of a statement.
 pub(super) type Rows = Vec<Row>;
 /// A statement that is sent when this is first polled.
 pub(super) type Sent<'a> = Pin<Box<dyn Future<Output = Result<Rows, tokio_postgres::Error>> + Send + 'a>>;
-pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub(super) type Parameters<'a> = &'a [Parameter<'a>];
 
 impl Link {
     /// The same for statements on whole tables, which may take as long as they take.
@@ -202,4 +204,49 @@ impl Link {
     pub(super) fn discard(self) {
         drop(Object::take(self.object));
     }
+}
+
+/// Statements that are sent together, and prepared before, so that nothing holds up what is then sent at once.
+pub(super) struct Round<'a> {
+    link: &'a Link,
+    statements: Vec<(Statement, Vec<Parameter<'a>>)>,
+}
+
+impl<'a> Round<'a> {
+    pub(super) fn new(link: &'a Link) -> Self {
+        Self { link, statements: Vec::new() }
+    }
+
+    pub(super) async fn add(&mut self, template: &str, parameters: Vec<Parameter<'a>>) -> Result<()> {
+        let statement = self.link.prepare(template).await?;
+        self.statements.push((statement, parameters));
+        Ok(())
+    }
+
+    /// Sends what there is so far; more may follow.
+    pub(super) async fn send(&mut self) -> Result<Vec<Rows>> {
+        let statements = std::mem::take(&mut self.statements);
+        self.link.all(sent(self.link, &statements).collect()).await
+    }
+
+    /// Sends all, after the beginning of a transaction.
+    pub(super) async fn begin_transaction(self) -> Result<Vec<Rows>> {
+        let begin = self.link.send_plain("BEGIN ISOLATION LEVEL READ COMMITTED");
+        let all = std::iter::once(begin).chain(sent(self.link, &self.statements)).collect();
+        let mut results = self.link.all(all).await?;
+        results.remove(0);
+        Ok(results)
+    }
+
+    /// Sends all, and with it the end of the transaction.
+    pub(super) async fn commit(self) -> Result<Vec<Rows>> {
+        let commit = self.link.send_plain("COMMIT");
+        let mut results = self.link.all(sent(self.link, &self.statements).chain([commit]).collect()).await?;
+        results.pop();
+        Ok(results)
+    }
+}
+
+fn sent<'a>(link: &'a Link, statements: &'a [(Statement, Vec<Parameter<'a>>)]) -> impl Iterator<Item = Sent<'a>> {
+    statements.iter().map(|(statement, parameters)| link.send(statement, parameters))
 }

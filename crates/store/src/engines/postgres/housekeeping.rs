@@ -98,8 +98,8 @@ async fn count(core: &Core, accesses: &[Access]) -> Result<()> {
     let times: Vec<i64> = accesses.iter().map(|access| access.last_at.as_micros()).collect();
     let link = core.connections.link().await?;
     let (count, note) = (link.prepare(COUNT).await?, link.prepare(NOTE_AGENTS).await?);
-    let of_count: [super::rows::Parameter<'_>; 6] = [&users, &names, &keys, &agents, &counts, &times];
-    let of_note: [super::rows::Parameter<'_>; 5] = [&users, &names, &keys, &agents, &times];
+    let of_count: [super::connect::Parameter<'_>; 6] = [&users, &names, &keys, &agents, &counts, &times];
+    let of_note: [super::connect::Parameter<'_>; 5] = [&users, &names, &keys, &agents, &times];
     let sent = vec![
         link.send_plain("BEGIN ISOLATION LEVEL READ COMMITTED"),
         link.send(&count, &of_count),

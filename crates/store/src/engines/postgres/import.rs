@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::address::Ordering;
 use super::begin::{Ask, Met, Transaction, begin};
 use super::clear::forget_if_empty;
+use super::connect::{Parameter, Round};
 use super::failure::{Patience, Result, unreadable};
 use super::plan::{Key, of_metadata, signed};
-use super::rows::{DELETE, EMPTY, FORGET_ACCESSES, NEW_NAMESPACES, Round};
+use super::rows::{DELETE, EMPTY, FORGET_ACCESSES, NEW_NAMESPACES};
 use super::{Core, kind_to_number};
 use crate::clock::Timestamp;
 use crate::error::Result as StoreResult;
@@ -312,7 +313,7 @@ async fn send(
     if !columns.keys.is_empty() {
         let Columns { namespace_ids, keys, versions, expires_at, created_at, .. } = columns;
         let Columns { updated_at, accessed_at, created_by, updated_by, accessed_by, metadata, values, .. } = columns;
-        let parameters: Vec<super::rows::Parameter<'_>> = vec![
+        let parameters: Vec<Parameter<'_>> = vec![
             &user,
             namespace_ids,
             keys,
@@ -345,7 +346,7 @@ async fn send(
     if !shrunk_ids.is_empty() {
         round.add(EMPTY, vec![&user, &shrunk_ids, &shrunk_names]).await?;
     }
-    let mut results = round.send(true).await?;
+    let mut results = round.commit().await?;
     if shrunk_ids.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,8 +1,8 @@
 //! Requests that were applied, kept so that a repeat is not applied again.
 
 use super::Core;
+use super::connect::Parameter;
 use super::failure::Result;
-use super::rows::Parameter;
 use crate::model::{Address, Batch, Outcome, View};
 use crate::request::{Applied, Request, outcomes_from_text};
 

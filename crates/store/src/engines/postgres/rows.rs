@@ -1,11 +1,8 @@
 //! The second round of a write transaction: what the plan comes to is written and committed.
 
-use tokio_postgres::Statement;
-use tokio_postgres::types::ToSql;
-
 use super::address::Ordering;
 use super::begin::Transaction;
-use super::connect::{Link, Sent};
+use super::connect::{Parameter, Round};
 use super::failure::{Failure, Result};
 use super::plan::{Cell, Plan, Space, of_metadata};
 use super::requests::Kept;
@@ -16,11 +13,9 @@ use crate::json::Json;
 const STATEMENT_BYTES: usize = 16 << 20;
 const STATEMENT_ROWS: usize = 20_000;
 
-/// A parameter of a statement.
-pub(super) type Parameter<'a> = &'a (dyn ToSql + Sync);
-
-pub(super) const DELETE: &str =
-    "DELETE FROM {t}records WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[])";
+pub(super) const DELETE: &str = "WITH reads AS (DELETE FROM {t}accesses
+         WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[]))
+     DELETE FROM {t}records WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[])";
 pub(super) const FORGET_ACCESSES: &str =
     "DELETE FROM {t}accesses WHERE user_id = $1 AND namespace_id = $2 AND key = ANY($3::text[])";
 
@@ -55,34 +50,38 @@ const UPDATE: &str = insert!(
          value = CASE WHEN excluded.value = '' THEN r.value ELSE excluded.value END"
 );
 
-/// Fails where a record that was not there has come and gone meanwhile, and so has had a version that may be above ours.
-const NOBODY_CAME_BETWEEN: &str = "SELECT 1 / (NOT EXISTS (
-         SELECT 1 FROM {t}changes c WHERE c.user_id = $1 AND c.version > $2
-             AND ((c.namespace, c.key) IN (SELECT u.name, u.key FROM unnest($3::text[], $4::text[]) u(name, key))) IS TRUE))::integer";
-
-const LOG: &str = "INSERT INTO {t}changes (user_id, version, kind, namespace, key, agent, at)
-     SELECT $1, u.version, u.kind, u.namespace, u.key, CASE WHEN u.kind = 3 THEN NULL ELSE $2::text END, $3::bigint
-     FROM unnest($4::bigint[], $5::smallint[], $6::text[], $7::text[]) u(version, kind, namespace, key)";
-
-const NOTE_AGENT: &str = "INSERT INTO {t}agents (user_id, namespace_id, agent)
-     SELECT $1, u.namespace_id, $2::text FROM unnest($3::bigint[]) u(namespace_id) ON CONFLICT DO NOTHING";
-
-macro_rules! count {
-    ($slot:expr) => {
+/// What goes with every change: the feed and the namespaces' sums, which no other row depends on.
+macro_rules! note {
+    ($slot:literal, $unless:literal) => {
         concat!(
-            "INSERT INTO {t}counts AS c (user_id, namespace_id, slot, records, bytes, updated_at)
+            "WITH log AS (INSERT INTO {t}changes (user_id, version, kind, namespace, key, agent, at)
+                 SELECT $1, u.version, u.kind, u.namespace, u.key, CASE WHEN u.kind = 3 THEN NULL ELSE $3::text END, $2::bigint
+                 FROM unnest($4::bigint[], $5::smallint[], $6::text[], $7::text[]) u(version, kind, namespace, key)",
+            $unless,
+            ")
+             INSERT INTO {t}counts AS c (user_id, namespace_id, slot, records, bytes, updated_at)
              SELECT $1, u.namespace_id, ",
             $slot,
             ", u.records, u.bytes, CASE WHEN u.written THEN $2::bigint ELSE 0 END
-             FROM unnest($3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[]) u(namespace_id, records, bytes, written)
+             FROM unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::boolean[]) u(namespace_id, records, bytes, written)
              ON CONFLICT (user_id, namespace_id, slot) DO UPDATE SET records = c.records + excluded.records,
                  bytes = c.bytes + excluded.bytes, updated_at = greatest(c.updated_at, excluded.updated_at)"
         )
     };
 }
 // The number of the server's process: no two writers at a time have the same.
-const COUNT_CONCURRENT: &str = count!("pg_backend_pid() % 32");
-const COUNT_SERIAL: &str = count!("0");
+const NOTE: &str = note!("pg_backend_pid() % 32", "");
+/// Fails where a record that was not there has come and gone meanwhile, and so has had a version that may be above ours.
+const NOTE_UNLESS_SOMEBODY_CAME_BETWEEN: &str = note!(
+    "pg_backend_pid() % 32",
+    " WHERE 1 / (NOT EXISTS (SELECT 1 FROM {t}changes c WHERE c.user_id = $1 AND c.version > $12
+         AND ((c.namespace, c.key) IN (SELECT b.name, b.key FROM unnest($13::text[], $14::text[]) b(name, key))) IS TRUE))::integer
+         = 1"
+);
+const NOTE_SERIAL: &str = note!("0", "");
+
+const NOTE_AGENT: &str = "INSERT INTO {t}agents (user_id, namespace_id, agent)
+     SELECT $1, u.namespace_id, $2::text FROM unnest($3::bigint[]) u(namespace_id) ON CONFLICT DO NOTHING";
 
 pub(super) const EMPTY: &str = "SELECT u.name FROM unnest($2::bigint[], $3::text[]) u(namespace_id, name)
      WHERE (SELECT sum(c.records) FROM {t}counts c WHERE c.user_id = $1 AND c.namespace_id = u.namespace_id) <= 0";
@@ -271,7 +270,6 @@ async fn second_round(
     let mut round = Round::new(link);
     for (namespace_id, keys) in &gone {
         round.add(DELETE, vec![&user, namespace_id, keys]).await.map_err(early)?;
-        round.add(FORGET_ACCESSES, vec![&user, namespace_id, keys]).await.map_err(early)?;
     }
     if !new.is_empty() {
         round.add(NEW_NAMESPACES, vec![&user, &new_names, &new_ids]).await.map_err(early)?;
@@ -281,12 +279,11 @@ async fn second_round(
             let parameters: Vec<Parameter<'_>> =
                 vec![&user, &now, &agent, namespace_ids, keys, versions, births, expires_at, metadata, values];
             round.add(sql, parameters).await.map_err(early)?;
-            round.send_if_large(pieces.len()).await.map_err(early)?;
+            // So that several large pieces are not all copied at once.
+            if pieces.len() > 1 {
+                round.send().await.map_err(early)?;
+            }
         }
-    }
-    if !unlocked_keys.is_empty() {
-        let parameters: Vec<Parameter<'_>> = vec![&user, &first_version, &unlocked_names, &unlocked_keys];
-        round.add(NOBODY_CAME_BETWEEN, parameters).await.map_err(early)?;
     }
     for (namespace_id, keys) in &passing {
         round.add(DELETE, vec![&user, namespace_id, keys]).await.map_err(early)?;
@@ -295,8 +292,17 @@ async fn second_round(
         round.add(FORGET_NAMESPACES, vec![&user, &doomed]).await.map_err(early)?;
     }
     if !versions.is_empty() {
-        let parameters: Vec<Parameter<'_>> = vec![&user, &agent, &now, &versions, &kinds, &names, &keys];
-        round.add(LOG, parameters).await.map_err(early)?;
+        let mut parameters: Vec<Parameter<'_>> =
+            vec![&user, &now, &agent, &versions, &kinds, &names, &keys, &ids, &records, &bytes, &written];
+        let note = match is_concurrent {
+            true if unlocked_keys.is_empty() => NOTE,
+            true => {
+                parameters.extend([&first_version as Parameter<'_>, &unlocked_names, &unlocked_keys]);
+                NOTE_UNLESS_SOMEBODY_CAME_BETWEEN
+            }
+            false => NOTE_SERIAL,
+        };
+        round.add(note, parameters).await.map_err(early)?;
     }
     let kept_parameters = kept.map(|kept| kept.parameters(&user));
     if let (Some(kept), Some(parameters)) = (kept, kept_parameters) {
@@ -305,60 +311,15 @@ async fn second_round(
     if !met.is_empty() {
         round.add(NOTE_AGENT, vec![&user, &agent, &met]).await.map_err(early)?;
     }
-    if !ids.is_empty() {
-        let count = if is_concurrent { COUNT_CONCURRENT } else { COUNT_SERIAL };
-        round.add(count, vec![&user, &now, &ids, &records, &bytes, &written]).await.map_err(early)?;
-    }
     if !shrunk.is_empty() {
         round.add(EMPTY, vec![&user, &shrunk_ids, &shrunk_names]).await.map_err(early)?;
     }
     let keeps_a_trace = plan.has_effect() || kept.is_some();
-    let mut results = round.send(keeps_a_trace).await.map_err(|failure| (failure, keeps_a_trace))?;
+    let sent = if keeps_a_trace { round.commit().await } else { round.send().await };
+    let mut results = sent.map_err(|failure| (failure, keeps_a_trace))?;
     if shrunk.is_empty() {
         return Ok(Vec::new());
     }
     let rows = results.pop().unwrap_or_default();
     rows.iter().map(|row| row.try_get::<_, String>(0)).collect::<Result<_, _>>().map_err(|error| early(error.into()))
-}
-
-/// Statements that are sent together.
-pub(super) struct Round<'a> {
-    link: &'a Link,
-    statements: Vec<(Statement, Vec<Parameter<'a>>)>,
-}
-
-impl<'a> Round<'a> {
-    pub(super) fn new(link: &'a Link) -> Self {
-        Self { link, statements: Vec::new() }
-    }
-
-    pub(super) async fn add(&mut self, template: &str, parameters: Vec<Parameter<'a>>) -> Result<()> {
-        let statement = self.link.prepare(template).await?;
-        self.statements.push((statement, parameters));
-        Ok(())
-    }
-
-    /// Sends what there is so far where it is one of several large pieces, so that they are not all copied at once.
-    async fn send_if_large(&mut self, pieces: usize) -> Result<()> {
-        if pieces > 1 {
-            let statements = std::mem::take(&mut self.statements);
-            let sent = statements.iter().map(|(statement, parameters)| self.link.send(statement, parameters));
-            self.link.all(sent.collect()).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends the rest, and with it the end of the transaction; without a commit it goes on.
-    pub(super) async fn send(self, commit: bool) -> Result<Vec<Vec<tokio_postgres::Row>>> {
-        let mut sent: Vec<Sent<'_>> =
-            self.statements.iter().map(|(statement, parameters)| self.link.send(statement, parameters)).collect();
-        if commit {
-            sent.push(self.link.send_plain("COMMIT"));
-        }
-        let mut results = self.link.all(sent).await?;
-        if commit {
-            results.pop();
-        }
-        Ok(results)
-    }
 }
