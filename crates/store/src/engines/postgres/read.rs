@@ -30,6 +30,13 @@ macro_rules! is_live {
     };
 }
 
+/// Below the end of a range, which may have none: then below what no name reaches, so that the end is always the index's to find.
+macro_rules! is_below {
+    ($column:literal, $end:literal) => {
+        concat!($column, " < coalesce(", $end, "::text, repeat(chr(1114111), 257))")
+    };
+}
+
 /// The sums of each namespace of a user, without what is expired and not swept yet.
 macro_rules! sums {
     ($after:literal, $now:literal) => {
@@ -44,7 +51,9 @@ macro_rules! sums {
                  FROM {t}records r WHERE r.user_id = n.user_id AND r.namespace_id = n.id AND r.expires_at <= ",
             read_now!($now),
             ") e
-             WHERE n.user_id = $1 AND n.name >= $2 AND ($3::text IS NULL OR n.name < $3) AND s.records > e.records ",
+             WHERE n.user_id = $1 AND n.name >= $2 AND ",
+            is_below!("n.name", "$3"),
+            " AND s.records > e.records ",
             $after
         )
     };
@@ -151,9 +160,10 @@ async fn try_scan(
     let mut sql = format!(
         "SELECT {}, r.key AS key, {weight} AS weight FROM {{t}}namespaces n
          CROSS JOIN LATERAL (SELECT * FROM {{t}}records r WHERE r.user_id = n.user_id AND r.namespace_id = n.id
-             AND r.key >= $3 AND ($4::text IS NULL OR r.key < $4) AND ($5::text IS NULL OR r.key > $5) AND {}
+             AND r.key >= $3 AND {} AND ($5::text IS NULL OR r.key > $5) AND {}
              ORDER BY r.key LIMIT $7) r {} WHERE n.user_id = $1 AND n.name = $2 ORDER BY r.key",
         columns(view),
+        is_below!("r.key", "$4"),
         is_live!("$6"),
         join(view),
     );
@@ -208,7 +218,9 @@ async fn try_count(core: &Core, user: &str, namespace: &str, prefix: &str) -> Re
     );
     const OF_PREFIX: &str = concat!(
         "SELECT count(*) FROM {t}namespaces n JOIN {t}records r ON r.user_id = n.user_id AND r.namespace_id = n.id
-         WHERE n.user_id = $1 AND n.name = $2 AND r.key >= $4 AND ($5::text IS NULL OR r.key < $5) AND ",
+         WHERE n.user_id = $1 AND n.name = $2 AND r.key >= $4 AND ",
+        is_below!("r.key", "$5"),
+        " AND ",
         is_live!("$3")
     );
     let time = optional_time(core.shared.fixed_now());
