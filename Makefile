@@ -33,6 +33,8 @@ test-rust: ## Units, conformance of every engine, processes, the `ads` program, 
 test-python: build ## The package, its types and stubs, the examples, every block of the docs
 	@scripts/prepare python/requirements-build.txt python/requirements-dev.txt
 	@scripts/prepare-inspector
+	@scripts/postgres
+	cargo build --quiet --locked --package agent-data-store-testing
 	cd python && ../$(VENV)/mypy agent_data_store tests && ../$(VENV)/python -m mypy.stubtest agent_data_store
 	$(VENV)/python -m pytest python examples docs
 

@@ -26,8 +26,13 @@ PANELS = (
     ("cold", ""), ("cache_memory", ""), ("credentials", ""),
     ("growth", ""), ("memory", "items"), ("memory", "idle"),
     ("mcp", ""),
+    ("pg_get", "get"), ("pg_set", "set"), ("pg_set_many", "set_many"),
+    ("pg_get_all", "get_all"), ("pg_list_keys", "list_keys"), ("pg_list_namespaces", "list_namespaces"),
+    ("pg_clear", "clear"), ("pg_writers", "together"), ("pg_growth", ""),
 )  # fmt: skip
 COLUMNS = 3
+# Whose growth is shown.
+GROWTH = {"growth": "ours", "pg_growth": "ours-postgres"}
 # Panels of several measures, most of them ours alone: a bar for each, with what it shows.
 COMPARED = {
     "lock": (("set", "ours", "set"), ("lock", "ours", "lock + unlock")),
@@ -97,18 +102,19 @@ def bars(document: dict[str, Any], scenario: str, measure: str) -> list[Bar]:
             for of, name, label in COMPARED[scenario]
             if name in costs[of]
         ]
-    if scenario == "growth":
-        records = document["scenarios"][scenario]["prepared"].get("ours", {}).get("records")
+    if scenario in GROWTH:
+        ours = GROWTH[scenario]
+        records = document["scenarios"][scenario]["prepared"].get(ours, {}).get("records")
         sizes = {"small": document["plan"]["growth_small"], "large": records}
         return [
             Bar(
                 f"{call}, {sizes[which]:,}".replace("_", " ", 1),
-                statistics.median(costs[f"{call}_{which}"]["ours"]),
+                statistics.median(costs[f"{call}_{which}"][ours]),
                 "ours",
             )
             for call in ("hot_get", "get", "set", "list_keys")
             for which in ("small", "large")
-            if "ours" in costs[f"{call}_{which}"]
+            if ours in costs[f"{call}_{which}"]
         ]
     fastest_last = document["scenarios"][scenario]["unit"] == "/s"
     found = [
@@ -201,8 +207,10 @@ def panel(axes: Any, document: dict[str, Any], each: tuple[str, str], found: lis
         title += " (more is better)"
     elif scenario == "increment":
         title += " of a number"
-    elif scenario == "growth":
-        title = "growth: one call, by number of records"
+    elif scenario == "pg_writers":
+        title = "8 threads in PostgreSQL: durable sets a second (more is better)"
+    elif scenario in GROWTH:
+        title = f"{'PostgreSQL' if scenario == 'pg_growth' else 'growth'}: one call, by number of records"
     elif scenario == "memory":
         title = {"items": f"memory: peak of items() over {document['plan']['all']:,} x 4 KB",
                  "idle": "memory: a process with an open, idle store"}[measure]  # fmt: skip

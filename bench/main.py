@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import chart
+import postgres
 import report
 from contenders import CONTENDERS
 from processes import Worker
@@ -204,8 +205,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         plan = plan.quick()
     chosen = names(args.only, CONTENDERS)
     scenarios = [name for name in names(args.scenario, SCENARIOS) if name != "disk"]
-    if args.growth == 0 and "growth" in scenarios:
-        scenarios.remove("growth")
+    if args.growth == 0:
+        scenarios = [name for name in scenarios if not name.endswith("growth")]
     args.folder.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=args.folder.resolve()))
     document: dict[str, Any] = {
@@ -221,18 +222,19 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     }
     if document["machine"]["filesystem"] == "tmpfs":
         print("the folder is in memory: durable writes cost nothing there and their rows mean nothing", file=sys.stderr)
+    contenders = {name: [peer for peer in SCENARIOS[name].contenders if peer in chosen] for name in scenarios}
+    needs_postgres = any(CONTENDERS[peer].on_postgres for peers in contenders.values() for peer in peers)
     started = time.monotonic()
     try:
-        for name in scenarios:
-            scenario = SCENARIOS[name](plan)
-            contenders = [
-                peer for peer in scenario.contenders if peer in chosen and scenario.supports(CONTENDERS[peer])
-            ]
-            began = time.monotonic()
-            costs, about = run(scenario, contenders, folder / name, plan, document["versions"])
-            about["seconds"] = time.monotonic() - began
-            document["results"][name], document["scenarios"][name] = costs, about
-            print(f"{about['title']}: {about['seconds']:.0f} s", file=sys.stderr)
+        with postgres.server(needs_postgres):
+            for name in scenarios:
+                scenario = SCENARIOS[name](plan)
+                supported = [peer for peer in contenders[name] if scenario.supports(CONTENDERS[peer])]
+                began = time.monotonic()
+                costs, about = run(scenario, supported, folder / name, plan, document["versions"])
+                about["seconds"] = time.monotonic() - began
+                document["results"][name], document["scenarios"][name] = costs, about
+                print(f"{about['title']}: {about['seconds']:.0f} s", file=sys.stderr)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     document["seconds"] = time.monotonic() - started

@@ -45,6 +45,7 @@ RAW = Against(("raw-sqlite",))
 UNCACHED = Against(("ours-uncached",))
 RUST_UNCACHED = Against(("ours-rust-uncached",))
 LMDB = Against(("lmdb",))
+LANGGRAPH = Against(("langgraph-postgres",))
 RAW_AND_PARSE = Against(("raw-sqlite", "jiter"))
 BUT_LMDB = EveryPeer(but=("lmdb",))
 
@@ -125,6 +126,23 @@ ROWS = (
     ),
     *(
         Row("growth", f"{call}_large", Against(("ours",), f"{call}_small"), at_most=2.5)
+        for call in ("hot_get", "get", "hot_set", "set", "hot_list_keys", "list_keys")
+    ),
+    *(
+        Row(f"pg_{verb}", verb, LANGGRAPH, at_most=1.0, contender="ours-postgres")
+        for verb in ("get", "set", "set_many", "get_all", "list_namespaces")
+    ),
+    Row("pg_list_keys", "list_keys", Against(("langgraph-postgres-prefix",)), at_most=1.0, contender="ours-postgres"),
+    Row("pg_clear", "clear", LANGGRAPH, at_most=1 / 3, contender="ours-postgres"),
+    Row("pg_writers", "together", Against(("ours-postgres",), "one"), at_least=4, contender="ours-postgres"),
+    *(
+        Row(
+            "pg_growth",
+            f"{call}_large",
+            Against(("ours-postgres",), f"{call}_small"),
+            at_most=2.5,
+            contender="ours-postgres",
+        )
         for call in ("hot_get", "get", "hot_set", "set", "hot_list_keys", "list_keys")
     ),
     Row("memory", "items", at_most=20e6),

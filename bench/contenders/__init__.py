@@ -17,6 +17,7 @@ from contenders.ours import (
     OursUnchecked,
 )
 from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard, StandardLibrary
+from contenders.postgres import LangGraphPostgres, LangGraphPostgresByPrefix, OursPostgres, OursPostgresRemote
 
 CONTENDERS: dict[str, type[Peer]] = {
     contender.name: contender
@@ -25,6 +26,7 @@ CONTENDERS: dict[str, type[Peer]] = {
         OursRemote,
         RawSqlite, RawSqliteKept, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
         StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard,
+        OursPostgres, OursPostgresRemote, LangGraphPostgres, LangGraphPostgresByPrefix,
     )
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,8 @@ class Peer:
     note = ""
     # The verbs that `open` binds or `time` performs; methods of the class need not be named.
     verbs: tuple[str, ...] = ()
+    # Whether it needs the server of `postgres.server`.
+    on_postgres = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -34,6 +37,14 @@ class Peer:
     def close(self) -> None: ...
     def bind(self) -> None:
         """Called when `space` has changed."""
+
+    def settle(self) -> None:
+        """Waits for what was written to be on the disk."""
+        os.sync()
+
+    def bytes(self) -> int:
+        """What it takes on the disk."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def versions(self) -> dict[str, str]:
         return {}

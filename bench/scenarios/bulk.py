@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -167,7 +166,7 @@ class Clear(Scenario):
     def clear(self, peer: Peer) -> float:
         peer.fill(0, self.plan.all, self.values)
         # The filling's own writes must not be in the way of the one that is measured.
-        os.sync()
+        peer.settle()
         self.some_sets(5)
         return peer.time("clear", [()])
 

@@ -11,7 +11,7 @@ from contenders.load import Requests
 from scenario import Plan, Scenario, expect
 from scenarios.single import Get
 
-SERVERS = ("ours-remote", "redis")
+SERVERS = ("ours-remote", "ours-postgres-remote", "redis")
 CONNECTIONS = (1, 16, 64)
 
 

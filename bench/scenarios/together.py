@@ -25,6 +25,10 @@ class Writers(Scenario):
     measures = ("one", "together")
     writes = True
 
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.threads = plan.threads
+
     def rounds(self) -> int:
         return self.plan.few_rounds
 
@@ -33,7 +37,7 @@ class Writers(Scenario):
 
     def prepare(self, peer: Peer) -> dict[str, Any]:
         self.values = data.pool(data.SMALL_BYTES)
-        peer.fill(0, self.plan.threads * 100, self.values)
+        peer.fill(0, self.threads * 100, self.values)
         self.turn = 0
         self.together(peer)
         return {}
@@ -42,7 +46,7 @@ class Writers(Scenario):
         return self.run(peer, 1)
 
     def together(self, peer: Peer) -> float:
-        return self.run(peer, self.plan.threads)
+        return self.run(peer, self.threads)
 
     def run(self, peer: Peer, threads: int) -> float:
         gc.collect()

@@ -61,6 +61,37 @@ def process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
+@contextmanager
+def busy(work: Callable[[int], object], threads: int) -> Iterator[None]:
+    """Keeps threads at `work`, which gets a number that is never the same, while the block runs."""
+    finished = threading.Event()
+    numbers = iter(range(10**9))
+    failures: list[BaseException] = []
+    worked = threading.Semaphore(0)
+
+    def loop() -> None:
+        try:
+            while not finished.is_set():
+                work(next(numbers))
+                worked.release()
+        except BaseException as error:
+            failures.append(error)
+            worked.release()
+
+    running = [threading.Thread(target=loop) for _ in range(threads)]
+    for thread in running:
+        thread.start()
+    for _ in range(threads):
+        worked.acquire()
+    try:
+        yield
+    finally:
+        finished.set()
+        for thread in running:
+            thread.join()
+    assert failures == []
+
+
 def in_child(work: Callable[[], Any]) -> Any:
     """Runs `work` in a forked child and returns its result."""
     context = multiprocessing.get_context("fork")

@@ -7,14 +7,11 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pytest
-from helpers import in_child
+from helpers import busy, in_child
 
 from agent_data_store import DataStore, connect
 
@@ -23,37 +20,6 @@ pytestmark = [
     # Forking with threads is what is tested here; Python warns of it from 3.12 on.
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork.*:DeprecationWarning"),
 ]
-
-
-@contextmanager
-def busy(work: Callable[[int], None], threads: int) -> Iterator[None]:
-    """Keeps threads at `work`, which gets a number that is never the same, while the block runs."""
-    finished = threading.Event()
-    numbers = iter(range(10**9))
-    failures: list[BaseException] = []
-    worked = threading.Semaphore(0)
-
-    def loop() -> None:
-        try:
-            while not finished.is_set():
-                work(next(numbers))
-                worked.release()
-        except BaseException as error:
-            failures.append(error)
-            worked.release()
-
-    running = [threading.Thread(target=loop) for _ in range(threads)]
-    for thread in running:
-        thread.start()
-    for _ in range(threads):
-        worked.acquire()
-    try:
-        yield
-    finally:
-        finished.set()
-        for thread in running:
-            thread.join()
-    assert failures == []
 
 
 def integrity(file_url: str) -> str:

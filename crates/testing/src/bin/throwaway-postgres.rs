@@ -1,5 +1,5 @@
-//! A PostgreSQL server for tests and measurements in other languages: `throwaway-postgres [setting=value ...]` says the URL of
-//! its database in one line, and ends with its standard input. It says nothing where there is no PostgreSQL.
+//! A PostgreSQL server for tests and measurements in other languages: `throwaway-postgres [setting=value ...]` says in one line
+//! the URL of a store there, and ends with its standard input. It says nothing where there is no PostgreSQL.
 
 fn main() {
     #[cfg(unix)]
@@ -13,7 +13,8 @@ fn serve() {
     let settings: Vec<String> = std::env::args().skip(1).collect();
     let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
     let Some(database) = Database::find_with(&settings) else { return };
-    println!("{}", database.url(""));
+    let schema = database.schema("");
+    println!("{}", schema.url);
     // However the other end goes away.
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }
