@@ -299,12 +299,7 @@ impl Hash for Canonical {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
             Canonical::Plain(text) => text.hash(state),
-            // Equal numbers of either kind have equal nearest floats; zero has two spellings.
-            Canonical::Number(ByValue(Number::Float(float))) => (float + 0.0).to_bits().hash(state),
-            Canonical::Number(ByValue(Number::Int(int))) => {
-                let nearest: f64 = int.to_string().parse().unwrap_or(f64::INFINITY);
-                (nearest + 0.0).to_bits().hash(state);
-            }
+            Canonical::Number(ByValue(number)) => number.hash_into(state),
             Canonical::List(items) => items.hash(state),
             Canonical::Object(members) => {
                 let sum = members.iter().fold(0u64, |sum, member| {
@@ -353,6 +348,10 @@ mod tests {
         assert_eq!(unique(r#"[{"x":1,"y":[2]}]"#, r#"[{"y":[2.0],"x":1},{"x":1}]"#), r#"[{"x":1,"y":[2]},{"x":1}]"#);
         assert_eq!(unique("[true,null]", r#"[1,"true","null",true]"#), r#"[true,null,1,"true","null"]"#);
         assert_eq!(unique("[0]", "[-0.0,0.0]"), "[0]");
+        assert_eq!(
+            unique("[1e22,0.5]", "[10000000000000000000000,0.50,10000000000000000000001]"),
+            "[1e22,0.5,10000000000000000000001]"
+        );
     }
 
     #[test]
