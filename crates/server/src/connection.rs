@@ -102,7 +102,7 @@ async fn answer_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let options = app.options();
     let patience = Patience { head: options.header_timeout, idle: options.idle_timeout };
     let activity = Activity::default();
-    let stream = Patient::new(stream, activity.clone(), patience);
+    let stream = Patient::new(stream, activity.clone(), patience, app.stopping());
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |request| {
         let answering = activity.answering();

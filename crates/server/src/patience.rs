@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What a connection is doing, told by who answers on it. A request that is being answered may take its time: it has
@@ -38,6 +39,9 @@ impl Drop for Answering {
     }
 }
 
+/// How long a head may still take once the server stops: one that was on its way is there by then.
+const LAST_HEAD: Duration = Duration::from_secs(1);
+
 /// How long to be patient.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
@@ -53,6 +57,8 @@ pub(crate) struct Patient<S> {
     stream: S,
     activity: Activity,
     patience: Patience,
+    /// Turns to `true` when the server stops. Who answers on the connection polls it then.
+    stopping: watch::Receiver<bool>,
     /// The turn to which `head_until` and `idle_until` belong.
     turn: u64,
     /// When a head that has begun must be whole.
@@ -64,13 +70,14 @@ pub(crate) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    pub(crate) fn new(stream: S, activity: Activity, patience: Patience) -> Self {
+    pub(crate) fn new(stream: S, activity: Activity, patience: Patience, stopping: watch::Receiver<bool>) -> Self {
         let idle_until = Instant::now() + patience.idle;
         Self {
             stream,
             turn: activity.turn(),
             activity,
             patience,
+            stopping,
             head_until: None,
             idle_until,
             reading: None,
@@ -136,6 +143,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             let until = Instant::now() + this.patience.head;
             this.head_until.get_or_insert(until);
             return read;
+        }
+        if *this.stopping.borrow() {
+            let last = Instant::now() + LAST_HEAD;
+            this.head_until = Some(this.head_until.map_or(last, |until| until.min(last)));
         }
         ready!(this.poll_silent(cx));
         Poll::Ready(Err(timed_out()))

@@ -186,12 +186,11 @@ fn a_request_in_flight_is_answered_after_the_door_is_closed() {
 }
 
 #[test]
-fn connections_without_a_request_do_not_keep_the_server_from_stopping() {
+fn connections_without_a_whole_request_do_not_keep_the_server_from_stopping() {
     let server = TestServer::with(|options| {
         options.shutdown_grace = 10 * PATIENCE;
         options.idle_timeout = 10 * PATIENCE;
-        // For those that have begun one.
-        options.header_timeout = SOON;
+        options.header_timeout = 10 * PATIENCE;
     });
     let mut never_used = connect(server.address());
     let mut used = connect(server.address());
