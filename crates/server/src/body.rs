@@ -1,14 +1,15 @@
 //! What a request brings.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use agent_data_store::{Error, ErrorKind, Json, Limits};
 use axum::body::{Body, BodyDataStream, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use futures_util::StreamExt;
-use serde::de::{self, Unexpected, Visitor};
+use serde::de::{self, DeserializeOwned, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -17,7 +18,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, shortened};
 use crate::memory::{SMALL, Share};
 
 /// The bytes of a JSON body, not looked at yet.
@@ -36,11 +37,10 @@ impl JsonBody {
 
     /// The body as what it should be. The message names what is missing or in the way, never a value.
     pub(crate) fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        serde_json::from_slice(&self.bytes).map_err(|error| {
-            Failure::invalid(match error.classify() {
-                Category::Data => self.why_not::<T>(),
-                _ => format!("the body is not JSON: line {} column {}", error.line(), error.column()),
-            })
+        serde_json::from_slice(&self.bytes).map_err(|error| match error.classify() {
+            Category::Data if is_too_many(&error) => too_many(),
+            Category::Data => Failure::invalid(self.why_not::<T>()),
+            _ => Failure::invalid(format!("the body is not JSON: line {} column {}", error.line(), error.column())),
         })
     }
 
@@ -77,6 +77,13 @@ impl FromRequest<App> for JsonBody {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "unsupported_media_type",
                 "the body is not declared as JSON: send it with Content-Type: application/json",
+            ));
+        }
+        if let Some(encoding) = encoding(request.headers()) {
+            return Err(Failure::request(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                shortened(format!("the body is encoded as {encoding}: send it as it is, without Content-Encoding")),
             ));
         }
         let received = timeout(app.options().request_timeout, receive(request.into_body(), app));
@@ -128,6 +135,63 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let media_type = value.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("application/json")
+}
+
+/// How the body is compressed or otherwise encoded, if it is: nothing here undoes that, so a small body stays a small one.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let given = headers.get_all(CONTENT_ENCODING).iter();
+    let mut given = given.filter(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    given.next().map(|encoding| String::from_utf8_lossy(encoding.as_bytes()).into_owned())
+}
+
+/// Most entries of a list in a body, as `/openapi.json` says.
+pub(crate) const MOST_ENTRIES: usize = 100_000;
+const TOO_MANY: &str = "the body has more than 100000 entries, which is over the limit";
+
+/// A list of no more entries than a request may have; further ones are not kept, nor looked at.
+pub(crate) fn entries<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(Entries { most: MOST_ENTRIES, entries: PhantomData })
+}
+
+/// The entries of a list within a body, where there are at most so many.
+pub(crate) fn entries_of<T: DeserializeOwned>(list: &RawValue, name: &str, most: usize) -> Result<Vec<T>> {
+    let mut deserializer = serde_json::Deserializer::from_str(list.get());
+    deserializer.deserialize_seq(Entries { most, entries: PhantomData }).map_err(|error| match is_too_many(&error) {
+        true => too_many(),
+        false => Failure::invalid(format!("{name} in the body is not as it should be: {}", without_values(&error))),
+    })
+}
+
+struct Entries<T> {
+    most: usize,
+    entries: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = list.next_element()? {
+            if entries.len() == self.most {
+                return Err(de::Error::custom(TOO_MANY));
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+fn is_too_many(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with(TOO_MANY)
+}
+
+fn too_many() -> Failure {
+    Error::new(ErrorKind::TooLarge, format!("{TOO_MANY}: split it")).into()
 }
 
 /// A value within a body as JSON that may be stored.

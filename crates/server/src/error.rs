@@ -37,7 +37,7 @@ impl From<Error> for Failure {
 
 impl Failure {
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
-        Self::Store(Error::new(ErrorKind::InvalidArgument, detail))
+        Self::Store(Error::new(ErrorKind::InvalidArgument, shortened(detail.into())))
     }
 
     pub(crate) fn too_many(detail: &'static str, wait: Duration) -> Self {
@@ -47,6 +47,16 @@ impl Failure {
     pub(crate) fn request(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self::Request { status, code, detail: detail.into() }
     }
+}
+
+/// What is sent back of a message that may quote what came in, such as the name of a member.
+pub(crate) fn shortened(mut message: String) -> String {
+    const LONGEST: usize = 1_000;
+    if message.len() > LONGEST {
+        message.truncate(message.floor_char_boundary(LONGEST));
+        message.push('…');
+    }
+    message
 }
 
 /// The status of an error of this kind.

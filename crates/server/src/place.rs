@@ -4,7 +4,6 @@
 //! split, so a name may hold any character, `/` included.
 
 use agent_data_store::model::View;
-use agent_data_store::{Error, ErrorKind};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::header::LINK;
@@ -79,7 +78,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Choices<T> {
         let Query(choices) = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
             let reason =
                 std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
-            Error::new(ErrorKind::InvalidArgument, format!("the query is not understood: {reason}"))
+            Failure::invalid(format!("the query is not understood: {reason}"))
         })?;
         Ok(Self(choices))
     }

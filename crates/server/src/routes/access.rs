@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::answer::no_content;
-use crate::body::{JsonBody, Whole};
+use crate::body::{JsonBody, Whole, entries};
 use crate::caller::Caller;
 use crate::error::{Failure, Result};
 use crate::schemas::{AgentName, Key, NamespaceName};
@@ -21,7 +21,7 @@ const MOST_READS: u64 = 1_000_000_000;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GatheredReads<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "entries")]
     #[schema(max_items = 100_000)]
     reads: Vec<ReadsOfRecord<'a>>,
 }

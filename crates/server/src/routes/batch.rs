@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::answer::json;
-use crate::body::JsonBody;
+use crate::body::{JsonBody, entries};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::schemas;
@@ -15,7 +15,7 @@ use crate::write::WriteBody;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Batch<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "entries")]
     #[schema(max_items = 100_000)]
     writes: Vec<WriteBody<'a>>,
     /// What the user's records may take afterwards; beyond it the batch is refused.

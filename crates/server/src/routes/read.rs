@@ -8,11 +8,12 @@ use agent_data_store::model::Address;
 use agent_data_store::wire;
 use axum::extract::State;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::answer::json;
 use crate::app::App;
-use crate::body::JsonBody;
+use crate::body::{JsonBody, MOST_ENTRIES, entries, entries_of};
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::listing::bytes_of;
@@ -24,7 +25,8 @@ use crate::schemas::{self, Key, NamespaceName};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadRecords<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "entries")]
+    #[schema(max_items = 100_000)]
     records: Vec<Keys<'a>>,
     /// How much of each record.
     #[serde(default)]
@@ -42,7 +44,7 @@ pub(crate) struct Keys<'a> {
     namespace: Cow<'a, str>,
     #[serde(borrow)]
     #[schema(value_type = Vec<Key>)]
-    keys: Vec<Cow<'a, str>>,
+    keys: &'a RawValue,
 }
 
 /// Reads records of any namespaces, in one consistent state.
@@ -54,19 +56,22 @@ pub(crate) struct Keys<'a> {
 pub(crate) async fn read(State(app): State<App>, caller: Caller, body: JsonBody) -> Result {
     let ReadRecords { records, view: shown, count } = body.parse()?;
     let view = caller.reader_of(records.iter().map(|group| &*group.namespace))?;
-    let mut addresses = Vec::with_capacity(records.iter().map(|group| group.keys.len()).sum());
+    let mut addresses = Vec::new();
+    let mut counts = Vec::with_capacity(records.len());
     for Keys { namespace, keys } in &records {
         check_namespace(namespace)?;
         let namespace: Arc<str> = Arc::from(&**namespace);
-        addresses.extend(keys.iter().map(|key| Address { namespace: Arc::clone(&namespace), key: (&**key).into() }));
+        let keys = entries_of(keys, "keys", MOST_ENTRIES - addresses.len())?;
+        counts.push(keys.len());
+        addresses.extend(keys.into_iter().map(|key| Address { namespace: Arc::clone(&namespace), key }));
     }
     let rows = view.read_rows(&addresses, shown.view()).await?;
     // A record that is asked for again and again is held once, but its text is not.
     let bytes = rows.iter().flatten().map(bytes_of).sum();
     let _share = if bytes > SMALL { Some(app.memory().take(bytes)?) } else { None };
     let mut rest = &*rows;
-    for Keys { namespace, keys } in records.iter().filter(|_| caller.counts(count)) {
-        let (here, further) = rest.split_at(keys.len());
+    for (Keys { namespace, .. }, count) in records.iter().zip(counts).filter(|_| caller.counts(count)) {
+        let (here, further) = rest.split_at(count);
         rest = further;
         let read = here.iter().flatten().filter(|row| row.value.is_some());
         caller.reader(namespace)?.count_reads(read.map(|row| &*row.key));

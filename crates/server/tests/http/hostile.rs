@@ -121,3 +121,107 @@ fn errors_never_show_a_value() {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     });
 }
+
+#[test]
+fn an_encoded_body_is_refused_and_never_unpacked() {
+    on_each_engine(|server| {
+        let path = record("n", "k");
+        for encoding in ["gzip", "deflate", "br", "zstd", "identity, gzip"] {
+            let headers = [JSON, ("content-encoding", encoding)];
+            let error = server.send("PUT", &path, &headers, r#"{"value": 1}"#).fails(415, "unsupported_media_type");
+            assert!(error["detail"].as_str().is_some_and(|detail| detail.contains("Content-Encoding")), "{error}");
+        }
+        server.get(&path).fails(404, "not_found");
+        server.send("PUT", &path, &[JSON, ("content-encoding", "identity")], r#"{"value": 1}"#).expect(200);
+    });
+}
+
+#[test]
+fn names_of_any_length_are_refused_with_a_short_answer() {
+    on_each_engine(|server| {
+        let long = "x".repeat(10_000_000);
+        let writes = |namespace: &str, key: &str| {
+            json!({"writes": [{"op": "set", "namespace": namespace, "key": key, "value": 1}]}).to_string()
+        };
+        let value = json!({"value": 1, &long: 1}).to_string();
+        let read =
+            |namespace: &str, key: &str| json!({"records": [{"namespace": namespace, "keys": [key]}]}).to_string();
+        for reply in [
+            server.post("/data-store/batch", &writes("n", &long)),
+            server.post("/data-store/batch", &writes(&long, "k")),
+            server.post("/data-store/batch", &writes("n", "a\0b")),
+            server.post("/data-store/read", &read("n", &long)),
+            server.post("/data-store/read", &read(&long, "k")),
+            server.post(&record("n", "k"), &json!({"op": long}).to_string()),
+            server.put(&record("n", "k"), &value),
+            server.get(&format!("/data-store/namespaces/n/records?{}=1", &long[..20_000])),
+        ] {
+            reply.fails(400, "invalid_argument");
+            assert!(reply.body.len() < 8_192, "{} bytes", reply.body.len());
+        }
+        assert_eq!(server.get("/data-store/namespaces").expect(200)["totalRecordCount"], 0);
+    });
+}
+
+#[test]
+fn more_entries_than_a_request_may_have_are_refused_however_they_are_spread() {
+    on_each_engine(|server| {
+        let groups = |groups: usize, keys: usize| {
+            let group = format!(r#"{{"namespace":"n","keys":[{}]}}"#, vec![r#""k""#; keys].join(","));
+            format!(r#"{{"records":[{}]}}"#, vec![group; groups].join(","))
+        };
+        for body in [groups(1, 100_001), groups(11, 10_000), groups(100_001, 0)] {
+            let error = server.post("/data-store/read", &body).fails(413, "too_large");
+            assert!(error["detail"].as_str().is_some_and(|detail| detail.ends_with("split it")), "{error}");
+        }
+        let found = server.post("/data-store/read", &groups(10, 10_000)).expect(200);
+        assert_eq!(found.as_array().map(Vec::len), Some(100_000));
+        let reads = vec![json!({"namespace": "n", "key": "k", "count": 1, "lastAt": "x"}); 100_001];
+        server.post("/data-store/access", &json!({"reads": reads}).to_string()).fails(413, "too_large");
+        // That it is too much is known before the rest is looked at.
+        let writes = format!(r#"{{"writes":[{}1]}}"#, r#"{"op":"delete","namespace":"n","key":"k"},"#.repeat(100_000));
+        server.post("/data-store/batch", &writes).fails(400, "invalid_argument");
+        let writes = writes.replace(",1]", r#",{"op":"delete"},1]"#);
+        server.post("/data-store/batch", &writes).fails(413, "too_large");
+    });
+}
+
+#[test]
+fn numbers_without_sense_are_refused_and_those_beyond_all_bounds_mean_the_bound() {
+    on_each_engine(|server| {
+        let path = record("n", "k");
+        for number in ["-1", "1.5", "18446744073709551616", "1e308", "NaN", "Infinity", "\"1\"", "1e999", "[]"] {
+            let set = format!(r#"{{"op": "set", "value": 1, "ifVersion": {number}}}"#);
+            server.post(&path, &set).fails(400, "invalid_argument");
+            let append = format!(r#"{{"op": "append", "items": [], "maxLength": {number}}}"#);
+            server.post(&path, &append).fails(400, "invalid_argument");
+        }
+        for seconds in ["-1", "0", "-0.0", "1e-9", "NaN", "\"1\"", "true", "[]"] {
+            server.put(&path, &format!(r#"{{"value": 1, "ttlSeconds": {seconds}}}"#)).fails(400, "invalid_argument");
+            let lock = format!(r#"{{"resource": "r", "ttlSeconds": {seconds}}}"#);
+            server.post("/data-store/namespaces/n/locks/acquire", &lock).fails(400, "invalid_argument");
+        }
+        for query in
+            ["since=-1", "since=18446744073709551616", "since=NaN", "since=1e3", "limit=-1", "wait=NaN", "wait=-1"]
+        {
+            server.get(&format!("/data-store/changes?{query}")).fails(400, "invalid_argument");
+        }
+        for id in ["-1", "18446744073709551616", "NaN"] {
+            let headers = [("accept", "text/event-stream"), ("last-event-id", id)];
+            server.send("GET", "/data-store/changes", &headers, "").fails(400, "invalid_argument");
+        }
+        server.get(&path).fails(404, "not_found");
+        // A version that no record can have is one that this record does not have.
+        for version in ["9223372036854775808", "18446744073709551615"] {
+            let set = format!(r#"{{"op": "set", "value": 1, "ifVersion": {version}}}"#);
+            server.post(&path, &set).fails(412, "conflict");
+            let headers = [JSON, ("if-match", &*format!("\"{version}\""))];
+            server.send("PUT", &path, &headers, r#"{"value": 1}"#).fails(412, "conflict");
+            assert_eq!(server.get(&format!("/data-store/changes?since={version}")).expect(200)["changes"], json!([]));
+        }
+        for seconds in ["9223372036854775808", "1e308", "1e999"] {
+            let stored = server.put(&path, &format!(r#"{{"value": 1, "ttlSeconds": {seconds}}}"#)).expect(200);
+            assert!(stored["expiresAt"].as_str().is_some_and(|time| time.starts_with("9999-")), "{stored}");
+        }
+    });
+}
