@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::schema::Argument;
 use crate::body::JsonBody;
+use crate::error::shortened;
 use crate::write::seconds;
 
 /// A whole message as it came, which goes with the request that was read from it.
@@ -144,7 +145,7 @@ impl<'a> Arguments<'a> {
 }
 
 pub(super) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidArgument, message)
+    Error::new(ErrorKind::InvalidArgument, shortened(message.into()))
 }
 
 fn missing(name: &str) -> Error {

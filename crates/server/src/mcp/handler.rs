@@ -18,6 +18,7 @@ use super::subscriptions::{Listener, Subscriptions, Watch};
 use super::tools::{self, Call, TOOLS};
 use super::{Position, resources};
 use crate::caller::Caller;
+use crate::error::shortened;
 
 /// Who calls where the client has no name that could be an agent's.
 const NAMELESS: &str = "mcp";
@@ -69,7 +70,7 @@ impl Handler {
         let Some(tool) = tools::named(&request.name) else {
             let names: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
             let message = format!("there is no tool {:?}: the tools are {}", request.name, names.join(", "));
-            return Err(ErrorData::invalid_params(message, None));
+            return Err(ErrorData::invalid_params(shortened(message), None));
         };
         let message: Message =
             brought(&context.extensions).ok_or_else(|| ErrorData::internal_error("the message is lost", None))?;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Extension, FromRequest, Request, State};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Message;
+use super::envelope::{no_message, without_arguments};
 use super::handler::{Door, Handler};
 use super::position;
 use super::sessions::Owners;
@@ -106,10 +108,17 @@ pub(crate) async fn post(
     {
         parts.extensions.insert(position);
     }
-    let request_body = Body::from(body.bytes().clone());
+    let request_body = Body::from(without_arguments(body.bytes())?);
+    // The library looks at it, and would have it agree.
+    parts.headers.remove(CONTENT_LENGTH);
     parts.extensions.insert(Message::Body(Arc::new(body)));
     let request = Request::from_parts(parts, request_body);
-    endpoint.answer(&caller, request).await
+    let response = endpoint.answer(&caller, request).await?;
+    // It is JSON, and has been declared as such: this is how the library says that it is nothing else.
+    match response.status() {
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Err(no_message().into()),
+        _ => Ok(response),
+    }
 }
 
 /// Follows the messages of a session of the Model Context Protocol.

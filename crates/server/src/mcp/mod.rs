@@ -3,6 +3,7 @@
 mod arguments;
 mod bounds;
 mod coordination;
+mod envelope;
 mod errors;
 mod handler;
 pub(crate) mod http;

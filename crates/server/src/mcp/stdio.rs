@@ -16,10 +16,12 @@ use rmcp::service::{RoleServer, ServerInitializeError, serve_server};
 use rmcp::transport::Transport;
 use rmcp::{ErrorData, transport::TransportAdapterIdentity};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::arguments::Message;
+use super::envelope::{no_message, without_arguments};
 use super::handler::Handler;
 use super::position;
 use crate::caller::Caller;
@@ -101,7 +103,8 @@ impl Streams {
 
     /// The message in a line, with what its handler needs to know of it.
     async fn understood(&mut self, line: Vec<u8>) -> Option<ClientJsonRpcMessage> {
-        let mut message = match serde_json::from_slice::<ClientJsonRpcMessage>(&line) {
+        let read = without_arguments(&line).and_then(|rest| serde_json::from_slice(&rest).map_err(|_| no_message()));
+        let mut message: ClientJsonRpcMessage = match read {
             Ok(message) => message,
             Err(error) => {
                 self.refuse(&line, &error);
@@ -123,16 +126,15 @@ impl Streams {
     }
 
     /// Tells the client what is wrong with a line, if it waits for an answer to it.
-    fn refuse(&mut self, line: &[u8], error: &serde_json::Error) {
+    fn refuse(&mut self, line: &[u8], error: &Error) {
         #[derive(Deserialize)]
         struct Named {
             id: RequestId,
         }
-        let refusal = match error.classify() {
-            serde_json::error::Category::Data => {
-                ErrorData::invalid_request("the message is no request of the protocol", None)
-            }
-            _ => ErrorData::parse_error("the line is not JSON", None),
+        let is_json = serde_json::from_slice::<IgnoredAny>(line).is_ok();
+        let refusal = match is_json {
+            true => ErrorData::invalid_request(error.message().to_owned(), None),
+            false => ErrorData::parse_error(error.message().to_owned(), None),
         };
         tracing::warn!("a line is no message of the protocol");
         let id = serde_json::from_slice::<Named>(line).ok().map(|named| named.id);

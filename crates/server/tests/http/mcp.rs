@@ -292,3 +292,69 @@ fn an_agent_is_the_token_s_or_the_header_s_or_else_the_client_itself() {
         assert_eq!(found["record"]["createdByAgent"], agent);
     }
 }
+
+#[test]
+fn values_of_any_form_reach_the_store_and_errors_name_what_is_wrong() {
+    let server = TestServer::memory();
+    let alice = fill(&server);
+    let arguments = |value: &str| {
+        let marked = json!({"namespace": "open:1", "key": "k", "value": "THE VALUE"}).to_string();
+        marked.replace("\"THE VALUE\"", value)
+    };
+    let call = |value: &str| {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "set", "_meta": {
+            "io.modelcontextprotocol/protocolVersion": VERSION,
+            "io.modelcontextprotocol/clientInfo": {"name": "tester", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }, "arguments": "THE ARGUMENTS"}});
+        let body = body.to_string().replace("\"THE ARGUMENTS\"", &arguments(value));
+        let headers = [
+            JSON,
+            ACCEPT,
+            ("authorization", &*alice),
+            ("mcp-protocol-version", VERSION),
+            ("mcp-method", "tools/call"),
+            ("mcp-name", "set"),
+        ];
+        let result = server.send("POST", "/mcp", &headers, body).expect(200)["result"].clone();
+        result["content"][0]["text"].as_str().expect("text").to_owned()
+    };
+    let digits = "7".repeat(5_000);
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    for value in [&*digits, &nested(128), "1.0", r#"{"a":1,"a":2}"#, r#""\ud83d\ude00""#] {
+        let answer = call(value);
+        assert!(answer.contains("version"), "{answer}");
+        let path = record("open:1", "k");
+        let stored = server.send("GET", &format!("{path}?view=value"), &[("authorization", &alice)], "");
+        assert_eq!(stored.body, value);
+    }
+    for (value, code) in [
+        (&*nested(129), "too_large"),
+        (&nested(1_000_000), "too_large"),
+        ("1e999", "not_serializable"),
+        (r#""\ud800""#, "not_serializable"),
+    ] {
+        let answer = call(value);
+        assert!(answer.contains(code), "{answer}");
+    }
+}
+
+#[test]
+fn what_is_no_message_is_refused_in_the_form_of_all_errors() {
+    let server = TestServer::memory();
+    let long =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{{"_meta":[{}0]}}}}"#, "0,".repeat(1 << 20));
+    let bodies: &[(&[u8], u16, &str)] = &[
+        (b"", 400, "invalid_argument"),
+        (b"{", 400, "invalid_argument"),
+        (b"[]", 400, "invalid_argument"),
+        (b"{}", 400, "invalid_argument"),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":\"\xff\"}", 400, "invalid_argument"),
+        (&[b'['; 1_000_000], 400, "invalid_argument"),
+        (long.as_bytes(), 413, "too_large"),
+    ];
+    for (body, status, code) in bodies {
+        let headers = [JSON, ACCEPT, ("mcp-protocol-version", VERSION)];
+        server.send("POST", "/mcp", &headers, body.to_vec()).fails(*status, code);
+    }
+}
