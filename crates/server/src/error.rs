@@ -53,7 +53,8 @@ impl Failure {
 pub(crate) fn shortened(mut message: String) -> String {
     const LONGEST: usize = 1_000;
     if message.len() > LONGEST {
-        message.truncate(message.floor_char_boundary(LONGEST));
+        let end = (0..=LONGEST).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+        message.truncate(end);
         message.push('…');
     }
     message
