@@ -4,7 +4,7 @@
 //! belongs to something with what is there. What is the same on all engines is looked at here: every value, every name.
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::json_check;
 use crate::limits::{IDENTITY_BYTES, RESERVED_USERS, check_agent, check_key, check_namespace, check_user};
 use crate::model::{NamespaceStats, PageSize, Range, Row, View};
@@ -38,7 +38,7 @@ pub struct Problem {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// The file itself is damaged.
+    /// The file itself is damaged, or rows in it.
     Damage,
     /// What a namespace is said to hold is not what it holds.
     Counts,
@@ -212,7 +212,14 @@ impl Walk<'_> {
             let page = self.engine.namespaces(user, Range { prefix: "", after: after.as_deref() }, NAMES).await?;
             self.of_records += page.rows.iter().map(|stats| stats.records).sum::<u64>();
             for stats in &page.rows {
-                self.namespace(user, stats).await?;
+                match self.namespace(user, stats).await {
+                    Err(error) if error.kind() == ErrorKind::CorruptStore => {
+                        let detail =
+                            "its records cannot be read through: some are not of the form that they were written in";
+                        self.add(Problem::new(ProblemKind::Damage, detail).in_namespace(user, &stats.namespace));
+                    }
+                    looked_through => looked_through?,
+                }
             }
             match page.rows.into_iter().last() {
                 Some(last) if page.more => after = Some(last.namespace),

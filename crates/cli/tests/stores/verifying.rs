@@ -65,32 +65,73 @@ fn a_sound_store_is_found_sound_and_nothing_is_written() {
 /// A damage made by plain SQL, what is found then, and whether it can be mended.
 type Damage = (&'static str, &'static str, bool);
 
-const OF_A_FILE: [Damage; 17] = [
+const OF_A_FILE: [Damage; 18] = [
     ("UPDATE namespaces SET records = records + 1 WHERE name = 'notes'", "counts", true),
     ("UPDATE namespaces SET bytes = bytes - 1 WHERE name = 'notes'", "counts", true),
-    ("INSERT INTO namespaces (user, name, records, bytes, updated_at) VALUES ('user', 'empty', 0, 0, 1)", "counts", true),
+    (
+        "INSERT INTO namespaces (user, name, records, bytes, updated_at) VALUES ('user', 'empty', 0, 0, 1)",
+        "counts",
+        true,
+    ),
     ("INSERT INTO accesses VALUES (12345, 1, 1, 'a')", "orphans", true),
     ("INSERT INTO namespace_agents VALUES (12345, 'a')", "orphans", true),
-    ("UPDATE records SET namespace_id = 12345 WHERE key = 'd'; DELETE FROM namespaces WHERE name = 'other';
+    (
+        "UPDATE records SET namespace_id = 12345 WHERE key = 'd'; DELETE FROM namespaces WHERE name = 'other';
       DELETE FROM namespace_agents WHERE namespace_id NOT IN (SELECT id FROM namespaces);
-      DELETE FROM changes WHERE namespace = 'other'", "lost_records", true),
+      DELETE FROM changes WHERE namespace = 'other'",
+        "lost_records",
+        true,
+    ),
     ("INSERT INTO dropped_namespaces SELECT id FROM namespaces WHERE name = 'notes'", "live_dropped", true),
-    ("UPDATE records SET version = 1000 WHERE key = 'a'; DELETE FROM changes WHERE key = 'a'", "version_above_feed", false),
-    ("UPDATE records SET version = (SELECT version FROM records WHERE key = 'b') WHERE key = 'a';
-      DELETE FROM changes WHERE version < 3; UPDATE changes SET kind = 3, key = NULL WHERE version = 2", "repeated_version", false),
+    (
+        "UPDATE records SET version = 1000 WHERE key = 'a';
+      DELETE FROM changes WHERE key = 'a'",
+        "version_above_feed",
+        false,
+    ),
+    (
+        "UPDATE records SET version = (SELECT version FROM records WHERE key = 'b') WHERE key = 'a';
+      DELETE FROM changes WHERE version < 3;
+      UPDATE changes SET kind = 3, key = NULL WHERE version = 2",
+        "repeated_version",
+        false,
+    ),
     // A write that was lost, a deletion that was, and a version that came again.
-    ("DELETE FROM records WHERE key = 'a'; UPDATE namespaces SET records = records - 1, bytes = bytes - 4 WHERE name = 'notes';
-      DELETE FROM accesses WHERE record_id NOT IN (SELECT id FROM records)", "feed", false),
-    ("INSERT INTO records (namespace_id, key, version, created_at, updated_at, value)
+    (
+        "DELETE FROM records WHERE key = 'a';
+      UPDATE namespaces SET records = records - 1, bytes = bytes - 4 WHERE name = 'notes';
+      DELETE FROM accesses WHERE record_id NOT IN (SELECT id FROM records)",
+        "feed",
+        false,
+    ),
+    (
+        "INSERT INTO records (namespace_id, key, version, created_at, updated_at, value)
           SELECT namespace_id, 'c', 3, 1, 1, '1' FROM records WHERE key = 'a';
-      UPDATE namespaces SET records = records + 1, bytes = bytes + 2 WHERE name = 'notes'", "feed", false),
+      UPDATE namespaces SET records = records + 1, bytes = bytes + 2 WHERE name = 'notes'",
+        "feed",
+        false,
+    ),
     ("DELETE FROM changes WHERE key = 'b'", "feed", false),
+    ("UPDATE records SET value = cast(x'22ff22' AS text) WHERE key = 'a'", "damage", false),
     ("UPDATE records SET value = '{' || substr(value, 2) WHERE key = 'a'", "not_json", false),
-    ("UPDATE records SET metadata = '[  1  ]'; UPDATE records SET metadata = NULL WHERE key <> 'with metadata'", "not_json", false),
-    ("UPDATE records SET key = '' WHERE key = 'a'; UPDATE changes SET key = '' WHERE key = 'a';
-      UPDATE namespaces SET bytes = bytes - 1 WHERE name = 'notes'", "name", false),
-    ("UPDATE namespaces SET name = 'no' || char(0) || 'tes' WHERE name = 'notes';
-      UPDATE changes SET namespace = 'no' || char(0) || 'tes' WHERE namespace = 'notes'", "name", false),
+    (
+        "UPDATE records SET metadata = '[  1  ]';
+      UPDATE records SET metadata = NULL WHERE key <> 'with metadata'",
+        "not_json",
+        false,
+    ),
+    (
+        "UPDATE records SET key = '' WHERE key = 'a'; UPDATE changes SET key = '' WHERE key = 'a';
+      UPDATE namespaces SET bytes = bytes - 1 WHERE name = 'notes'",
+        "name",
+        false,
+    ),
+    (
+        "UPDATE namespaces SET name = 'no' || char(0) || 'tes' WHERE name = 'notes';
+      UPDATE changes SET namespace = 'no' || char(0) || 'tes' WHERE namespace = 'notes'",
+        "name",
+        false,
+    ),
     ("UPDATE namespaces SET user = ''; UPDATE changes SET user = ''", "name", false),
 ];
 
@@ -149,15 +190,38 @@ const OF_A_DATABASE: [Damage; 11] = [
     ("UPDATE {s}.counts SET bytes = bytes - 1", "counts", true),
     ("INSERT INTO {s}.agents VALUES ('user', 12345, 'a')", "orphans", true),
     ("INSERT INTO {s}.counts VALUES ('user', 12345, 1, 1, 1, 1)", "orphans", true),
-    ("UPDATE {s}.records SET namespace_id = 12345 WHERE key = 'd'; DELETE FROM {s}.counts WHERE namespace_id IN
+    (
+        "UPDATE {s}.records SET namespace_id = 12345 WHERE key = 'd';
+      DELETE FROM {s}.counts WHERE namespace_id IN
           (SELECT id FROM {s}.namespaces WHERE name = 'other'); DELETE FROM {s}.agents WHERE namespace_id IN
-          (SELECT id FROM {s}.namespaces WHERE name = 'other'); DELETE FROM {s}.namespaces WHERE name = 'other';
-      DELETE FROM {s}.changes WHERE namespace = 'other'", "lost_records", true),
+          (SELECT id FROM {s}.namespaces WHERE name = 'other');
+      DELETE FROM {s}.namespaces WHERE name = 'other';
+      DELETE FROM {s}.changes WHERE namespace = 'other'",
+        "lost_records",
+        true,
+    ),
     ("INSERT INTO {s}.dropped SELECT user_id, id FROM {s}.namespaces WHERE name = 'notes'", "live_dropped", true),
-    ("UPDATE {s}.records SET version = 1000 WHERE key = 'a'; DELETE FROM {s}.changes WHERE key = 'a'", "version_above_feed", false),
-    ("DELETE FROM {s}.changes WHERE kind = 2; UPDATE {s}.changes SET kind = 3 WHERE key = 'c'; UPDATE {s}.changes SET version = 1000 WHERE key = 'b' AND kind = 1", "feed", false),
-    ("UPDATE {s}.records SET value = '{' WHERE key = 'a'; UPDATE {s}.counts c SET bytes = bytes - 2 FROM {s}.namespaces n
-          WHERE n.id = c.namespace_id AND n.name = 'notes' AND c.slot = (SELECT min(slot) FROM {s}.counts WHERE namespace_id = n.id)", "not_json", false),
+    (
+        "UPDATE {s}.records SET version = 1000 WHERE key = 'a';
+      DELETE FROM {s}.changes WHERE key = 'a'",
+        "version_above_feed",
+        false,
+    ),
+    (
+        "DELETE FROM {s}.changes WHERE kind = 2;
+      UPDATE {s}.changes SET kind = 3 WHERE key = 'c';
+      UPDATE {s}.changes SET version = 1000 WHERE key = 'b' AND kind = 1",
+        "feed",
+        false,
+    ),
+    (
+        "UPDATE {s}.records SET value = '{' WHERE key = 'a';
+      UPDATE {s}.counts c SET bytes = bytes - 2 FROM {s}.namespaces n
+          WHERE n.id = c.namespace_id AND n.name = 'notes'
+              AND c.slot = (SELECT min(slot) FROM {s}.counts WHERE namespace_id = n.id)",
+        "not_json",
+        false,
+    ),
     ("UPDATE {s}.agents SET agent = ''", "name", false),
     ("UPDATE {s}.records SET updated_by = repeat('x', 300) WHERE key = 'a'", "name", false),
 ];
