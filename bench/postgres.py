@@ -35,7 +35,8 @@ def server(needed: bool) -> Iterator[None]:
         yield
         return
     assert process.stdin and process.stdout
-    os.environ[URL] = process.stdout.readline().strip()
+    # What follows says where a store is kept, which only ours understands.
+    os.environ[URL] = process.stdout.readline().strip().partition("?")[0]
     try:
         yield
     finally:

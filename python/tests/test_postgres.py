@@ -133,7 +133,8 @@ class TestForks:
 
     def test_a_fork_while_somebody_waits(self, data_store: DataStore) -> None:
         def wait(_: int) -> None:
-            data_store.wait_for("never", timeout=0.2)
+            with pytest.raises(TimeoutError):
+                data_store.wait_for("never", timeout=0.2)
 
         with busy(wait, threads=2):
             for turn in range(3):
