@@ -90,8 +90,7 @@ impl Failure {
             }
         };
         if json {
-            // A closed stderr is no reason for another exit code.
-            let _ = writeln!(io::stderr(), "{document}");
+            message(&document.to_string());
         } else {
             let (on, off) = match colored(&io::stderr()) {
                 true => (FAILED.render().to_string(), FAILED.render_reset().to_string()),

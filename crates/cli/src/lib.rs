@@ -11,6 +11,7 @@ mod commands;
 mod escape;
 mod failure;
 mod input;
+mod log;
 mod output;
 mod pretty;
 mod process;
@@ -38,5 +39,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, runner: &AgentRunner<'_>) -
         Ok(cli) => commands::dispatch(cli, &args, runner),
         Err(error) => failure::usage(&error),
     };
-    result.unwrap_or_else(|failure| failure.report(json))
+    let code = result.unwrap_or_else(|failure| failure.report(json));
+    if let Some(log) = log::Log::started() {
+        log.finish();
+    }
+    code
 }

@@ -11,6 +11,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use crate::escape::escaped;
 use crate::failure::Result;
+use crate::log::Log;
 use crate::pretty::write_pretty;
 
 const HEADER: Style = Style::new().bold();
@@ -24,7 +25,12 @@ pub(crate) fn colored(stream: &impl RawStream) -> bool {
 
 /// Tells a person something, on stderr. A closed stderr is no reason to fail.
 pub(crate) fn message(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    match Log::started() {
+        Some(log) => log.add(format!("{text}\n").as_bytes()),
+        None => {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
 }
 
 /// The result of a command, on stdout.

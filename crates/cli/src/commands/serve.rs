@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::{Session, Sweep};
 use crate::args::ServeArgs;
 use crate::failure::{Failure, Result};
+use crate::log::Log;
 use crate::output::Output;
 use crate::settings::variable_text;
 
@@ -29,7 +30,8 @@ impl Session {
             }
             return out.flush();
         }
-        log(&config);
+        let log = Log::start().map_err(|source| refused("threads", source))?;
+        log_to(log, &config);
         allow_open_files();
         let runtime = tokio::runtime::Runtime::new().map_err(|source| refused("threads", source))?;
         let store = config.store.clone().map_or_else(|| self.settings.store_url(), Ok)?;
@@ -105,15 +107,15 @@ fn note(config: &Config, out: &Output, text: &str) {
     }
 }
 
-/// Sends the log to stderr. Where somebody logs already, as in a program around this one, it goes there.
-fn log(config: &Config) {
+/// Sends what is logged to `log`. Where somebody logs already, as in a program around this one, it goes there.
+fn log_to(log: &'static Log, config: &Config) {
     let level = match config.log_level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(|| log.line()).with_ansi(false);
     match config.log_format {
         LogFormat::Text => quiet(lines.with_target(false).finish()),
         LogFormat::Json => quiet(lines.json().flatten_event(true).with_target(false).finish()),

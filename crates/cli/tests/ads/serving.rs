@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -70,6 +71,54 @@ fn the_store_is_served_until_a_signal_comes() {
         assert!(done.err.lines().all(|line| line.contains(" INFO request ")), "{}", done.err);
         assert!(TcpStream::connect(address).is_err());
         assert_eq!(ads.json(&["record", "k"])["accessCount"], 1, "what was gathered is written");
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_keeps_no_client_waiting() {
+    /// Many times what a pipe holds.
+    const LINES: usize = 20_000;
+    let ads = Ads::new();
+    let mut serving = Serving::start(&ads);
+    let mut stream = TcpStream::connect(&serving.address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    let mut answers = BufReader::new(stream.try_clone().expect("the same connection"));
+    for _ in 0..LINES {
+        write!(stream, "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
+        let mut body = String::new();
+        while !body.starts_with('{') {
+            body.clear();
+            answers.read_line(&mut body).expect("an answer in time");
+            if body == "\r\n" {
+                let mut rest = [0; r#"{"status":"ok"}"#.len()];
+                answers.read_exact(&mut rest).expect("the whole answer");
+                body = String::from_utf8_lossy(&rest).into_owned();
+            }
+        }
+    }
+    // Read again, it says what is missing.
+    let mut log = BufReader::new(serving.child.stderr.take().expect("piped")).lines();
+    let missing = log.find(|line| line.as_ref().is_ok_and(|line| line.contains(" WARN ")));
+    let missing = missing.expect("a line that says so").expect("UTF-8");
+    assert!(missing.contains("lines are missing before this one lines="), "{missing}");
+    assert_eq!(serving.ask("GET", "/health", "").0, "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_server_from_stopping() {
+    let ads = Ads::new();
+    let mut serving = Serving::start(&ads);
+    let mut stream = TcpStream::connect(&serving.address).expect("a connection");
+    // More lines than a pipe holds.
+    for _ in 0..1_000 {
+        write!(stream, "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request");
+    }
+    write!(stream, "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("a request");
+    stream.read_to_end(&mut Vec::new()).expect("all answers");
+    kill_process(Pid::from_child(&serving.child), Signal::TERM).expect("a signal");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while serving.child.try_wait().expect("a child").is_none() {
+        assert!(Instant::now() < deadline, "it waits for somebody to read its log");
     }
 }
 
