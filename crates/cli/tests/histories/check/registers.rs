@@ -12,8 +12,21 @@ use crate::event::{Answer, Call, Moment};
 /// By how much the clock by which records expire may differ from that of the workers.
 const SLACK: Moment = 20_000_000;
 
-/// A value and, if it expires, between which moments.
-type Held = Option<(u64, Option<(Moment, Moment)>)>;
+/// What is there, expired or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Held {
+    value: u64,
+    /// Between which moments it expires, if it does.
+    expires: Option<(Moment, Moment)>,
+    /// Whether somebody has found it expired.
+    seen_gone: bool,
+}
+
+impl Held {
+    fn new(value: u64, expires: Option<(Moment, Moment)>) -> Option<Self> {
+        Some(Self { value, expires, seen_gone: false })
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -45,38 +58,34 @@ struct Timed {
 struct Register;
 
 impl Specification for Register {
-    type State = Held;
+    type State = Option<Held>;
     type Operation = Timed;
 
-    fn init() -> Held {
+    fn init() -> Self::State {
         None
     }
 
-    fn apply(Timed { start, end, change }: &Timed, state: &Held) -> (bool, Held) {
-        let may_be_gone = state.is_none_or(|(_, expires)| expires.is_some_and(|(earliest, _)| *end >= earliest));
-        let may_be_there = state
-            .is_some_and(|(_, expires)| expires.is_none_or(|(_, latest)| *start <= latest))
-            .then_some(*state)
-            .flatten();
-        let value_there = may_be_there.map(|(value, _)| value);
+    fn apply(Timed { start, end, change }: &Timed, state: &Self::State) -> (bool, Self::State) {
+        let may_be_gone = state.is_none_or(|held| held.expires.is_some_and(|(earliest, _)| *end >= earliest));
+        // A write goes by the time at which it is made, and is seen when it is committed: meanwhile somebody may have found
+        // expired what the write has still met.
+        let met = state.filter(|held| held.expires.is_none_or(|(_, latest)| *start <= latest)).map(|held| held.value);
+        let seen = met.filter(|_| state.is_some_and(|held| !held.seen_gone));
+        let replaced = |value: &u64| Held::new(*value, None);
         match change {
-            Change::Set { value, expires } => (true, Some((*value, *expires))),
-            Change::Get { value: 0 } => (may_be_gone, None),
-            Change::Get { value } => (value_there == Some(*value), *state),
-            Change::Replace { read: 0, value, answer: Answer::Done(_) } => (may_be_gone, Some((*value, None))),
-            Change::Replace { read, value, answer: Answer::Done(_) } => {
-                (value_there == Some(*read), Some((*value, None)))
-            }
-            Change::Replace { read: 0, answer: Answer::Refused, .. } => (value_there.is_some(), *state),
-            Change::Replace { read, answer: Answer::Refused, .. } => {
-                (may_be_gone || value_there != Some(*read), *state)
-            }
+            Change::Set { value, expires } => (true, Held::new(*value, *expires)),
+            Change::Get { value: 0 } => (may_be_gone, state.map(|held| Held { seen_gone: true, ..held })),
+            Change::Get { value } => (seen == Some(*value), *state),
+            Change::Replace { read: 0, value, answer: Answer::Done(_) } => (may_be_gone, replaced(value)),
+            Change::Replace { read, value, answer: Answer::Done(_) } => (met == Some(*read), replaced(value)),
+            Change::Replace { read: 0, answer: Answer::Refused, .. } => (met.is_some(), *state),
+            Change::Replace { read, answer: Answer::Refused, .. } => (may_be_gone || met != Some(*read), *state),
             // If it has happened at all: at the end, when nobody looks any more, it may.
             Change::Replace { read, value, .. } => {
-                let applies = if *read == 0 { may_be_gone } else { value_there == Some(*read) };
-                (true, if applies { Some((*value, None)) } else { *state })
+                let applies = if *read == 0 { may_be_gone } else { met == Some(*read) };
+                (true, if applies { replaced(value) } else { *state })
             }
-            Change::Delete { existed: Some(true) } => (value_there.is_some(), None),
+            Change::Delete { existed: Some(true) } => (met.is_some(), None),
             Change::Delete { existed: Some(false) } => (may_be_gone, None),
             Change::Delete { existed: None } => (true, None),
         }
