@@ -130,3 +130,40 @@ async fn bodies_that_stop_half_way_take_no_more_than_their_share() {
     assert!(grown < 3 * SHARE, "{count} half bodies took {grown} bytes");
     println!("{count} half bodies: {grown} bytes, {refused} refused, looked at in {:?}", began.elapsed());
 }
+
+#[tokio::test]
+async fn a_body_of_many_small_things_takes_little_more_than_itself() {
+    const BODY: usize = 48 << 20;
+    let place = Place::open(&[]).await;
+    let keys =
+        |key: &str| format!(r#"{{"records":[{{"namespace":"n","keys":[{}"k"]}}]}}"#, key.repeat(BODY / key.len()));
+    let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+    let zeros = "0,".repeat(BODY / 2);
+    let bodies = [
+        ("/data-store/read", keys(r#""k","#)),
+        ("/data-store/read", format!(r#"{{"records":[{}1]}}"#, r#"{"namespace":"n","keys":[]},"#.repeat(BODY / 28))),
+        (
+            "/data-store/batch",
+            format!(r#"{{"writes":[{}1]}}"#, r#"{"op":"check","namespace":"n","key":"k"},"#.repeat(BODY / 42)),
+        ),
+        ("/mcp", call(&format!(r#"{{"name":"set","arguments":{{"key":"k","other":[{zeros}0]}}}}"#))),
+        ("/mcp", call(&format!(r#"{{"name":"set","_meta":[{zeros}0]}}"#))),
+    ];
+    for (path, body) in bodies {
+        let mut client = place.connect().await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Accept: application/json, text/event-stream\r\n\r\n",
+            body.len()
+        );
+        client.send(head.as_bytes()).await.expect("the server reads");
+        client.send(body.as_bytes()).await.expect("the server reads");
+        let (status, _) = timeout(PATIENCE, client.receive()).await.expect("an answer in time").expect("an answer");
+        assert!(status < 500, "{path}: {status}");
+        place.serves_others().await;
+    }
+    let most = place.server.most_resident().saturating_sub(place.resident);
+    // The body as it comes, twice while it grows, and what is read from it.
+    assert!(most < 5 * BODY as u64, "{most} bytes for bodies of {BODY}");
+    println!("bodies of {BODY} bytes: {most} bytes of memory");
+}

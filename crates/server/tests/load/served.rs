@@ -38,8 +38,17 @@ impl Served {
 
     /// Bytes of memory that are its own.
     pub(crate) fn resident(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    /// The most memory that it has had at a time, in bytes.
+    pub(crate) fn most_resident(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, which: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("it runs");
-        let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB"));
+        let kib = status.lines().find_map(|line| line.strip_prefix(which)?.trim().strip_suffix(" kB"));
         kib.expect("its memory").parse::<u64>().expect("a number") << 10
     }
 }
