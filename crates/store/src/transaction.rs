@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
@@ -19,6 +19,8 @@ use crate::mutation::{Effect, Present, apply};
 
 /// How often [`DataStore::transact`] tries.
 const ATTEMPTS: u32 = 64;
+/// How long it waits at most before it tries again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Up to so many records that were read are looked at again at each further read; that costs less than asking whether
 /// anything has changed at all.
@@ -72,6 +74,7 @@ impl DataStore {
         is_conflict: impl Fn(&E) -> bool,
     ) -> Result<R, E> {
         for attempt in 1.. {
+            let begun_at = Instant::now();
             let transaction = self.transaction();
             let failure = match function(&transaction).await {
                 Ok(result) => match transaction.commit().await {
@@ -85,7 +88,7 @@ impl DataStore {
             if attempt >= ATTEMPTS {
                 return Err(failure);
             }
-            back_off(attempt);
+            back_off(attempt, begun_at.elapsed());
         }
         Err(Error::unavailable("the transaction was never tried").into())
     }
@@ -305,11 +308,12 @@ impl Transaction {
     }
 }
 
-/// Waits a random moment that grows with the attempts, so that those who collide once do not do so for ever. Shorter than
-/// the write itself at first, so it is slept on the spot.
-fn back_off(attempt: u32) {
-    let longest_micros = 100u64 << attempt.min(6);
-    std::thread::sleep(Duration::from_micros(fastrand::u64(0..longest_micros)));
+/// Waits a random moment that grows with the attempts, so that those who collide once do not do so for ever. It grows with
+/// what an attempt takes, too: over a network, who is further away would always come too late. Not longer than some
+/// attempts, so it is slept on the spot.
+fn back_off(attempt: u32, attempt_took: Duration) {
+    let longest = Duration::from_micros(100 << attempt.min(6)).max(attempt_took * attempt.min(8)).min(LONGEST_PAUSE);
+    std::thread::sleep(longest.mul_f64(fastrand::f64()));
 }
 
 impl State {

@@ -1,5 +1,6 @@
 //! Eight processes that change the same keys: each change counts once, and no transfer is ever seen half done.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -93,8 +94,10 @@ pub fn changes_of_many_processes_add_up_and_transfers_are_never_seen_half_done(p
     let (moved, looks) = thread::scope(|scope| {
         let looking = scope.spawn(|| look(&data_store, &done));
         crew.say("go");
-        let told = crew.finish();
+        let told = catch_unwind(AssertUnwindSafe(|| crew.finish()));
+        // Also where a worker has failed: whoever looks would go on for ever.
         done.store(true, Ordering::SeqCst);
+        let told = told.unwrap_or_else(|failure| resume_unwind(failure));
         let moved: i64 = told.iter().map(|told| told.value.parse::<i64>().unwrap()).sum();
         (moved, looking.join().expect("the sum is the same at every look"))
     });
