@@ -1,13 +1,16 @@
 # `make demo` shows the main job, `make test` checks everything. Both work alone in a fresh clone.
 
-PYTHON_SOURCES := python examples docs bench
+PYTHON_SOURCES := python examples docs bench fuzz
 VENV := .venv/bin
 # The extension module can only be loaded by Python; its tests are Python's.
 RUST_TESTS := --workspace --exclude agent-data-store-python
 # How many reads `make torture` makes at least.
 READS := 100000000
 
-.PHONY: build demo test bench torture fmt check test-rust test-python clean
+# For how long `make fuzz` tries each target.
+FUZZ_SECONDS := 60
+
+.PHONY: build demo test bench torture fuzz fmt check test-rust test-python clean
 
 build: ## Builds the Python package and the `ads` program into .venv
 	@scripts/prepare python/requirements-build.txt
@@ -46,6 +49,10 @@ torture: ## The long form of what looks for losses: the cache (READS=1000000000 
 	ADS_TORTURE_READS=$(READS) cargo test --quiet --release --package agent-data-store --lib --locked stress
 	ADS_TEST_LONG=1 cargo test --quiet --package agent-data-store --test storage --locked -- --nocapture
 	ADS_TEST_LONG=1 cargo test --quiet --package agent-data-store-cli --test histories --locked -- --nocapture
+
+fuzz: build ## Fuzzes each target for a minute: FUZZ_SECONDS=600 for ten; the JSON of the store against Python's, too
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run
+	$(VENV)/python fuzz/against_python.py $(FUZZ_SECONDS)
 
 fmt: ## Formats everything
 	cargo fmt --all

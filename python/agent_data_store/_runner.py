@@ -54,6 +54,8 @@ def run_agent(
     Raises whatever the agent raises, `InvalidArgumentError` where it has no `run`, and what `connect` raises.
     """
     store = _store(source, data_store, url, user, agent, namespace, token)
+    # An agent can look into the frames of those who have called it.
+    del token
     try:
         with _loaded(source, store, globals) as run:
             result = run(input_dict=_given(input_dict), tools=_given(tools))
@@ -78,6 +80,7 @@ async def run_agent_async(
 ) -> Any:
     """Like `run_agent`, on the running event loop: `async def run` is awaited there, a plain one runs in a thread."""
     store = await asyncio.to_thread(_store, source, data_store, url, user, agent, namespace, token)
+    del token
     try:
         with _loaded(source, store, globals) as run:
             given = {"input_dict": _given(input_dict), "tools": _given(tools)}

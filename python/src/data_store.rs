@@ -26,14 +26,14 @@ use crate::{arguments, bulk, secrets};
 /// Every verb may raise `InvalidArgumentError` (a name outside of the limits, a closed store),
 /// `UnavailableError` (the store is busy past its deadline, the disk is full) and `CorruptStoreError`; only
 /// further errors are named at the verbs.
-#[pyclass(frozen, name = "DataStore", module = "agent_data_store")]
+#[pyclass(frozen, immutable_type, name = "DataStore", module = "agent_data_store")]
 pub(crate) struct PyDataStore {
     pub(crate) view: DataStore,
     pub(crate) opened: Arc<Opened>,
 }
 
 /// A write that is checked and encoded, and waits to be made: the part that may be left to another thread.
-#[pyclass(frozen, module = "agent_data_store._native")]
+#[pyclass(frozen, immutable_type, module = "agent_data_store._native")]
 pub(crate) struct PreparedWrite(Mutex<Option<Work>>);
 
 type Work = Box<dyn FnOnce() -> Result<Option<u64>> + Send>;

@@ -15,7 +15,7 @@ use crate::records::stored_value;
 const PAGE_BYTES: usize = 1 << 20;
 
 /// An iterator over (key, value) in the order of the keys, from `DataStore.items`.
-#[pyclass(frozen, module = "agent_data_store._native")]
+#[pyclass(frozen, immutable_type, module = "agent_data_store._native")]
 pub(crate) struct Items {
     data_store: DataStore,
     prefix: String,

@@ -251,7 +251,7 @@ impl Wake for Parked {
 }
 
 /// A call that a coroutine drives. Its steps may wait for the disk, so they are for threads.
-#[pyclass(frozen, name = "Call", module = "agent_data_store._native")]
+#[pyclass(frozen, immutable_type, name = "Call", module = "agent_data_store._native")]
 pub(crate) struct PyCall(Mutex<State>);
 
 struct State {

@@ -155,7 +155,7 @@ impl PyDataStore {
 /// at a time.
 ///
 /// Iterating raises `InvalidArgumentError` where it has fallen so far behind that changes are no longer kept.
-#[pyclass(frozen, module = "agent_data_store")]
+#[pyclass(frozen, immutable_type, module = "agent_data_store")]
 pub(crate) struct Watch {
     shared: Arc<Shared>,
     timeout: Duration,

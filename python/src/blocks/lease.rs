@@ -20,7 +20,7 @@ use crate::fork::{self, Opened};
 ///
 /// A thread renews it until it is released, so it ends only with the process, or where the process stands still for
 /// longer than `ttl`. After a fork it belongs to the parent: in the child, every call raises `LeaseLostError`.
-#[pyclass(frozen, name = "Lease", module = "agent_data_store")]
+#[pyclass(frozen, immutable_type, name = "Lease", module = "agent_data_store")]
 pub(crate) struct PyLease {
     slot: Arc<Slot>,
     resource: String,

@@ -34,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 ///
 /// `complete`, `fail`, `release` and `renew` raise `LeaseLostError` where the time was over and another one has the
 /// task, or after a fork, in the child: it belongs to the parent. They then have no effect.
-#[pyclass(frozen, name = "Claim", module = "agent_data_store")]
+#[pyclass(frozen, immutable_type, name = "Claim", module = "agent_data_store")]
 pub(crate) struct PyClaim {
     state: Arc<Mutex<State>>,
     value: Py<PyAny>,

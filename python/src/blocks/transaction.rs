@@ -23,7 +23,7 @@ use crate::records::stored_value;
 ///
 /// Nothing is locked: where somebody else has written first, a read or the end of the block raises `ConflictError`,
 /// whose `key` and `namespace` say where. `transact` then tries again by itself.
-#[pyclass(frozen, name = "Transaction", module = "agent_data_store")]
+#[pyclass(frozen, immutable_type, name = "Transaction", module = "agent_data_store")]
 pub(crate) struct PyTransaction {
     transaction: Transaction,
     entered: Arc<AtomicBool>,
