@@ -21,29 +21,34 @@ from agent_data_store import DataStore, DataStoreError, PermissionDeniedError, c
 
 Attack = Callable[[Any], object]
 
+
+def class_of(thing: Any) -> Any:
+    return type(thing)
+
+
 # Ways by which Python objects are turned into others, or looked into.
 ATTACKS: dict[str, Attack] = {
     "set user": lambda store: setattr(store, "user", "bob"),
     "set user past the class": lambda store: object.__setattr__(store, "user", "bob"),
     "delete user": lambda store: delattr(store, "user"),
-    "set by descriptor": lambda store: type(store).user.__set__(store, "bob"),
+    "set by descriptor": lambda store: class_of(store).user.__set__(store, "bob"),
     "new attribute": lambda store: setattr(store, "extra", 1),
     "dict": lambda store: store.__dict__,
     "vars": vars,
     "class": lambda store: setattr(store, "__class__", type("Other", (), {})),
-    "subclass": lambda store: type("Other", (type(store),), {"user": "bob"}),
-    "call the class": lambda store: type(store)("memory:", user="bob"),
-    "new": lambda store: type(store).__new__(type(store)),
-    "object new": lambda store: object.__new__(type(store)),
+    "subclass": lambda store: type("Other", (class_of(store),), {"user": "bob"}),
+    "call the class": lambda store: class_of(store)("memory:", user="bob"),
+    "new": lambda store: class_of(store).__new__(class_of(store)),
+    "object new": lambda store: object.__new__(class_of(store)),
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "pickle": pickle.dumps,
     "pickle as of old": lambda store: pickle.loads(pickle.dumps(store, 0)),
     "reduce": lambda store: store.__reduce_ex__(4),
-    "patch the class": lambda store: setattr(type(store), "user", "bob"),
-    "patch a verb": lambda store: setattr(type(store), "set", lambda *_: None),
-    "patch its dict": lambda store: type(store).__dict__.__setitem__("user", "bob"),
-    "delete a verb": lambda store: delattr(type(store), "get"),
+    "patch the class": lambda store: setattr(class_of(store), "user", "bob"),
+    "patch a verb": lambda store: setattr(class_of(store), "set", lambda *_: None),
+    "patch its dict": lambda store: class_of(store).__dict__.__setitem__("user", "bob"),
+    "delete a verb": lambda store: delattr(class_of(store), "get"),
 }
 
 
