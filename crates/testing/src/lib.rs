@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on panics")]
 
+pub mod forms;
 #[cfg(unix)]
 pub mod postgres;
 pub mod sqlite;

@@ -16,6 +16,8 @@ mod proxy;
 mod round;
 mod worker;
 
+use agent_data_store_testing::forms::short_or_long;
+
 use crate::place::Place;
 use crate::round::rounds;
 
@@ -27,11 +29,6 @@ fn worker() {
         // Without the test harness's closing lines the parent reads only what the worker has said.
         std::process::exit(0);
     }
-}
-
-/// What the test does by default, or what it does where the long form is asked for.
-fn short_or_long<T>(short: T, long: T) -> T {
-    if std::env::var_os("ADS_TEST_LONG").is_some() { long } else { short }
 }
 
 #[test]

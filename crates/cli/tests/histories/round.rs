@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agent_data_store::model::{Change, PageSize, Range, Version};
 use agent_data_store::{ClaimOptions, ErrorKind, Options, SetOptions, Store, block_on};
+use agent_data_store_testing::forms::{Says, seed};
 use fastrand::Rng;
 
 use crate::check::{self, Done};
@@ -30,25 +31,6 @@ pub(crate) struct End {
     pub(crate) followed: Vec<Change>,
     pub(crate) total: u64,
     pub(crate) tasks: u64,
-}
-
-/// From which every choice follows.
-fn seed() -> u64 {
-    match std::env::var("ADS_TEST_SEED") {
-        Ok(seed) => seed.parse().expect("ADS_TEST_SEED is a whole number"),
-        Err(_) => fastrand::u64(..),
-    }
-}
-
-/// Said where the test fails.
-struct Says(String);
-
-impl Drop for Says {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("{}", self.0);
-        }
-    }
 }
 
 /// As many rounds in the same place, with about so many calls between one fault and the next.

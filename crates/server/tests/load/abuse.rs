@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::client::{Client, put_head, record};
 use crate::served::{Served, allow_open_files};
-use crate::short_or_long;
+use agent_data_store_testing::forms::short_or_long;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::client::{Client, record};
 use crate::served::Served;
-use crate::short_or_long;
+use agent_data_store_testing::forms::short_or_long;
 
 const CLIENTS: u64 = 256;
 const KEYS_OF_EACH: u64 = 4;

@@ -18,8 +18,3 @@ fn serve() {
     served::serve(path.as_ref());
     std::process::exit(0);
 }
-
-/// What the test does by default, or what it does where the long form is asked for.
-fn short_or_long<T>(short: T, long: T) -> T {
-    if std::env::var_os("ADS_TEST_LONG").is_some() { long } else { short }
-}

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 pub(crate) use agent_data_store_testing::sqlite::check as check_file;
 
 use agent_data_store::{DataStore, Identity, Json, Limits, Options, SetOptions, Store, block_on, sqlite_url};
-pub(crate) use agent_data_store_testing::together::short_or_long;
+pub(crate) use agent_data_store_testing::forms::short_or_long;
 
 pub(crate) const PART: &str = "ADS_TEST_WORKER";
 pub(crate) const STORE_PATH: &str = "ADS_TEST_STORE";

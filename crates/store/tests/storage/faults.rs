@@ -10,7 +10,7 @@ use fastrand::Rng;
 use crate::disk::{Disk, Fault};
 use crate::script::{Contents, KEYS, Model, NAMESPACES, Returned, Step, json, script};
 use crate::store::{Place, Seen, check_file, clear, see, write};
-use crate::{Says, seed, short_or_long};
+use agent_data_store_testing::forms::{Says, seed, short_or_long};
 
 /// How many calls are made on a disk that goes on failing.
 const CALLS_IN_VAIN: usize = 3;

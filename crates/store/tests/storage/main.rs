@@ -13,27 +13,3 @@ mod script;
 mod store;
 mod unsynced;
 mod vfs;
-
-/// What a test does by default, or what it does where the long form is asked for.
-fn short_or_long<T>(short: T, long: T) -> T {
-    if std::env::var_os("ADS_TEST_LONG").is_some() { long } else { short }
-}
-
-/// From which everything random follows.
-fn seed() -> u64 {
-    match std::env::var("ADS_TEST_SEED") {
-        Ok(seed) => seed.parse().expect("ADS_TEST_SEED is a whole number"),
-        Err(_) => fastrand::u64(..),
-    }
-}
-
-/// Said where the test fails.
-struct Says(String);
-
-impl Drop for Says {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("{}", self.0);
-        }
-    }
-}

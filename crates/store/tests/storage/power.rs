@@ -10,7 +10,7 @@ use fastrand::Rng;
 use crate::disk::Disk;
 use crate::script::{Model, Step, script};
 use crate::store::{Place, Seen, check_file, clear, see, write};
-use crate::{Says, seed, short_or_long};
+use agent_data_store_testing::forms::{Says, seed, short_or_long};
 
 /// What was there after each step.
 struct State {

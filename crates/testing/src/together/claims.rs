@@ -8,7 +8,8 @@ use agent_data_store::{ClaimOptions, ErrorKind, TaskSummary, block_on};
 
 use super::crew::{Crew, commands, tell};
 use super::json;
-use super::place::{Place, Seat, short_or_long, view, view_as};
+use super::place::{Place, Seat, view, view_as};
+use crate::forms::short_or_long;
 
 const WORKERS: usize = 6;
 /// How many are killed at a time.

@@ -8,7 +8,8 @@ use agent_data_store::{Clock, DataStore, Error, Json, Options, Store, SystemCloc
 
 use super::crew::{Crew, commands, tell};
 use super::json;
-use super::place::{Place, Seat, short_or_long, view};
+use super::place::{Place, Seat, view};
+use crate::forms::short_or_long;
 
 const PROCESSES: usize = 8;
 const THREADS: usize = 8;

@@ -8,7 +8,8 @@ use agent_data_store::{DataStore, SetOptions, block_on};
 
 use super::crew::{Crew, Told, commands, number, tell};
 use super::json;
-use super::place::{Place, Seat, short_or_long, view, view_as};
+use super::place::{Place, Seat, view, view_as};
+use crate::forms::short_or_long;
 
 const WRITERS: usize = 6;
 const READERS: usize = 3;

@@ -13,8 +13,9 @@ use agent_data_store::model::{Change, ChangeKind, Version};
 use agent_data_store::{DataStore, ErrorKind, Lease, LockOptions, block_on};
 
 use super::crew::{Crew, Told, commands, tell};
-use super::place::{Place, Seat, short_or_long, view, view_as};
+use super::place::{Place, Seat, view, view_as};
 use super::{json, set};
+use crate::forms::short_or_long;
 
 const PROCESSES: usize = 8;
 const LEASE: Duration = Duration::from_secs(1);

@@ -15,7 +15,7 @@ pub use self::claims::every_task_is_completed_once_though_workers_are_killed;
 pub use self::computing::a_cold_key_is_computed_once_by_many_processes_and_once_more_if_that_one_dies;
 pub use self::following::readers_that_stop_and_resume_meet_every_change_once_in_order;
 pub use self::locks::a_lock_has_one_holder_at_a_time_though_holders_are_killed;
-pub use self::place::{Place, short_or_long};
+pub use self::place::Place;
 pub use self::totals::changes_of_many_processes_add_up_and_transfers_are_never_seen_half_done;
 
 /// Plays its part where this process is a worker, and ends it.

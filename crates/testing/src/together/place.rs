@@ -5,16 +5,10 @@ use std::process::Command;
 
 use agent_data_store::{DataStore, Identity, Options, Store, block_on, sqlite_url};
 
+use crate::forms::short_or_long;
+
 const URL: &str = "ADS_TEST_STORE_URL";
 const FOLDER: &str = "ADS_TEST_FOLDER";
-
-/// Set, it has everything run as long and with as much as the promises say; else the suite is kept short.
-const LONG: &str = "ADS_TEST_LONG";
-
-/// What the test does by default, or what it does where the long form is asked for.
-pub fn short_or_long<T>(short: T, long: T) -> T {
-    if std::env::var_os(LONG).is_some() { long } else { short }
-}
 
 /// The ways to one store, and a folder for what its users share beside it.
 #[derive(Clone, Debug)]

@@ -7,8 +7,9 @@ use std::thread;
 use agent_data_store::{AppendOptions, DataStore, Error, ErrorKind, Result, SetOptions, block_on};
 
 use super::crew::{Crew, commands, number, tell};
-use super::place::{Place, Seat, short_or_long, view};
+use super::place::{Place, Seat, view};
 use super::{json, set};
+use crate::forms::short_or_long;
 
 const PROCESSES: usize = 8;
 /// In each of the two accounts at first.
