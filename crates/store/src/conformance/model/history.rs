@@ -26,8 +26,17 @@ pub(in crate::conformance) struct Profile {
     pub(in crate::conformance) expiring: u8,
     /// Most writes in a batch.
     pub(in crate::conformance) batch: usize,
-    /// Whether the store is closed and opened again now and then.
-    pub(in crate::conformance) reopening: bool,
+    pub(in crate::conformance) handles: Handles,
+}
+
+/// Through what the store is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conformance) enum Handles {
+    One,
+    /// It is closed and opened again now and then.
+    OneAfterAnother,
+    /// It is open twice, as in two processes.
+    TwoInTurn,
 }
 
 /// Who does something, and where.
@@ -46,6 +55,8 @@ pub(super) enum Op {
     Maintain,
     Flush,
     Reopen,
+    /// The other handle goes on.
+    Turn,
     Write(At, Vec<PlannedWrite>),
     Clear(At),
     Get(At, &'static str),
@@ -133,7 +144,7 @@ impl Op {
     /// The user whose records this may have changed or read.
     pub(super) fn user(&self) -> Option<&'static str> {
         match self {
-            Op::Advance(_) | Op::AdvanceToExpiry(_) | Op::Maintain | Op::Flush | Op::Reopen => None,
+            Op::Advance(_) | Op::AdvanceToExpiry(_) | Op::Maintain | Op::Flush | Op::Reopen | Op::Turn => None,
             Op::Write(at, _) | Op::Clear(at) | Op::Get(at, _) | Op::GetRecord(at, _) | Op::GetMany(at, _) => {
                 Some(at.user)
             }
@@ -178,8 +189,9 @@ impl Source {
             49..55 => Op::Advance(self.one_of(&[TICK, SECOND / 2, SECOND, 2 * SECOND])),
             55..65 => Op::AdvanceToExpiry(self.one_of(&[Duration::ZERO, Duration::ZERO, TICK])),
             65..70 => Op::Maintain,
+            70..80 if self.profile.handles == Handles::TwoInTurn => Op::Turn,
             70..76 => Op::Flush,
-            76..80 if self.profile.reopening => Op::Reopen,
+            76..80 if self.profile.handles == Handles::OneAfterAnother => Op::Reopen,
             76..82 => Op::Get(self.at(), self.one_of(&KEYS)),
             82..86 => Op::GetRecord(self.at(), self.one_of(&KEYS)),
             86..90 => {

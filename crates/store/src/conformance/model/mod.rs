@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-pub(super) use self::history::Profile;
+pub(super) use self::history::{Handles, Profile};
 use self::history::{Op, history};
 use self::side::Side;
 use super::subject::Subject;

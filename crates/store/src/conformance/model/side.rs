@@ -19,6 +19,8 @@ pub(super) struct Side<'h> {
     store: Store,
     /// The engine under test; the reference has none.
     subject: Option<Subject<'h>>,
+    /// The same store, opened once more.
+    beside: Option<Subject<'h>>,
     clock: Arc<ManualClock>,
     /// The versions of each record in the order in which they were given. Engines choose them, so it is their places in
     /// this order that are compared.
@@ -45,6 +47,7 @@ impl<'h> Side<'h> {
         Self {
             store,
             subject,
+            beside: None,
             clock: Arc::clone(clock),
             versions: HashMap::new(),
             positions: HashMap::new(),
@@ -115,6 +118,10 @@ impl<'h> Side<'h> {
                 self.reopen();
                 "opened again".to_owned()
             }
+            Op::Turn => {
+                self.turn();
+                "turned".to_owned()
+            }
             Op::Write(at, writes) => self.write(at, writes),
             Op::Clear(at) => format!("cleared {}", self.here(at).clear()),
             Op::Get(at, key) => format!("value {:?}", self.here(at).get(key)),
@@ -143,6 +150,17 @@ impl<'h> Side<'h> {
             let again = subject.again();
             self.store = again.store().clone();
             self.subject = Some(again);
+        }
+    }
+
+    fn turn(&mut self) {
+        // Each handle gathers its own reads.
+        block_on(self.store.flush()).expect("flush");
+        if let Some(subject) = self.subject.take() {
+            let next = self.beside.take().unwrap_or_else(|| subject.again());
+            self.store = next.store().clone();
+            self.subject = Some(next);
+            self.beside = Some(subject);
         }
     }
 

@@ -270,10 +270,15 @@ async fn draw(shared: &Shared, link: &Link, user: &str, count: usize) -> Result<
 
 /// The locks of namespaces, in the order in which everyone takes them.
 fn lock_numbers(ask: &Ask<'_>) -> Vec<i32> {
-    let mut numbers: Vec<i32> = ask.namespaces.iter().map(|name| number_of(&["namespace", ask.user, name])).collect();
+    let mut numbers: Vec<i32> = ask.namespaces.iter().map(|name| namespace_number(ask.user, name)).collect();
     numbers.sort_unstable();
     numbers.dedup();
     numbers
+}
+
+/// The lock of a namespace, which those who write there share.
+pub(super) fn namespace_number(user: &str, name: &str) -> i32 {
+    number_of(&["namespace", user, name])
 }
 
 /// What the fences of a user begin with: sixteen bits, before a version of forty-eight. Users who share them may have to

@@ -5,8 +5,9 @@
 //! `statement_timeout` (seconds), `ordering=concurrent|serial`, `sslmode` and `sslrootcert`.
 //!
 //! A read is one statement. A write is a transaction of two rounds: `begin` locks the records and reads them, `plan` has
-//! [`crate::mutation::apply`] say what comes of them, and `rows` writes that and commits. All work is done on threads of the
-//! engine (`home`), so that a call that is given up does not leave a transaction open.
+//! [`crate::mutation::apply`] say what comes of them, and `rows` writes that and commits. A record that this process wrote last
+//! is overwritten in one statement (`overwrite`). All work is done on threads of the engine (`home`), so that a call that is
+//! given up does not leave a transaction open.
 //!
 //! Times are those of the database's clock, unless another one is injected.
 
@@ -21,8 +22,10 @@ mod feed;
 mod home;
 mod housekeeping;
 mod import;
+mod known;
 mod migrate;
 mod notify;
+mod overwrite;
 mod plan;
 mod read;
 mod requests;
@@ -42,6 +45,7 @@ use self::address::{Address as DatabaseAddress, Ordering};
 use self::clock::DatabaseClock;
 use self::connect::Connections;
 use self::home::{Held, Home};
+use self::known::Known;
 use self::plan::{Plan, Space};
 use self::tables::Tables;
 use self::waiting::Waiting;
@@ -78,6 +82,7 @@ struct Shared {
     database_clock: Arc<DatabaseClock>,
     waiting: Waiting,
     agents: Mutex<HashSet<NotedAgent>>,
+    known: Known,
     to_trim: Mutex<HashSet<Box<str>>>,
 }
 
@@ -118,6 +123,7 @@ impl PostgresEngine {
             database_clock,
             waiting: Waiting::new(clock),
             agents: Mutex::default(),
+            known: Known::default(),
             to_trim: Mutex::default(),
         });
         let engine = Self { home: Home::new(Arc::clone(&shared)), shared };
@@ -163,6 +169,7 @@ impl Core {
             self.shared.remember_agent(user, agent, &plan.spaces);
         }
         if plan.has_effect() {
+            self.shared.known.learn(user, plan);
             self.changed(user, plan.changes.len());
         }
     }

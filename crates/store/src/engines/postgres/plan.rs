@@ -284,6 +284,13 @@ impl<'b> Plan<'b> {
         }
     }
 
+    /// Names the version of the only change, which was not known before it was written.
+    pub(super) fn give(&mut self, version: i64) {
+        self.changes.iter_mut().for_each(|change| change.version = version);
+        self.cells.iter_mut().filter_map(|cell| cell.live.as_mut()).for_each(|live| live.version = version);
+        self.outcomes.iter_mut().for_each(|outcome| outcome.version = version.cast_unsigned());
+    }
+
     /// Whether there is anything to write.
     pub(super) fn has_effect(&self) -> bool {
         !self.changes.is_empty()
@@ -312,6 +319,24 @@ impl Found {
 }
 
 impl Cell<'_> {
+    /// The row that the batch leaves there.
+    pub(super) fn left(&self) -> Option<Found> {
+        let live = self.live.as_ref()?;
+        let stored = self.stored.as_ref().filter(|_| !live.is_fresh);
+        let metadata = match &live.metadata {
+            Some(metadata) => of_metadata(metadata).map(ToOwned::to_owned),
+            None => stored.and_then(|found| found.metadata.clone()),
+        };
+        let bytes_before_value = signed(self.key.len()) + signed(metadata.as_ref().map_or(0, String::len));
+        Some(Found {
+            version: live.version.cast_unsigned(),
+            expires_at: live.expires_at,
+            value_bytes: self.bytes() - bytes_before_value,
+            metadata,
+            value: None,
+        })
+    }
+
     /// What the live record takes.
     fn bytes(&self) -> i64 {
         let Some(live) = &self.live else { return 0 };

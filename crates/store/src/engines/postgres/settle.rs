@@ -29,13 +29,16 @@ pub(super) async fn is_committed(
     loop {
         let looked = look(core, user, fence, version, at).await;
         let Err(failure) = looked else { return looked.map_err(Failure::into_error) };
-        patience.after(failure).await.map_err(|_| {
-            Error::unavailable(
-                "the connection to the database ended while a write was being committed, which may have been applied: read \
-                 the record to see, or write under a request id, which can be repeated",
-            )
-        })?;
+        patience.after(failure).await.map_err(|_| unknown())?;
     }
+}
+
+/// Nobody can tell.
+pub(super) fn unknown() -> Error {
+    Error::unavailable(
+        "the connection to the database ended while a write was being committed, which may have been applied: read the \
+         record to see, or write under a request id, which can be repeated",
+    )
 }
 
 async fn look(core: &Core, user: &str, fence: i64, version: i64, at: Timestamp) -> Result<bool> {

@@ -1,8 +1,10 @@
-//! What a write does: the rounds of its transaction, again where others were in the way.
+//! What a write does: one statement where that is enough, else the rounds of its transaction, again where others were in the
+//! way.
 
 use super::Core;
 use super::begin::{Ask, Met, Transaction, begin};
 use super::failure::{Failure, Patience, Result};
+use super::overwrite::{Doubt, Overwritten, overwrite};
 use super::plan::{Keys, Plan};
 use super::requests::{self, Kept};
 use super::rows::finish;
@@ -13,17 +15,31 @@ use crate::request::{Request, outcomes_to_text};
 
 /// Applies a batch.
 pub(super) async fn write(core: &Core, batch: &Batch, request: Option<&Request>) -> StoreResult<Vec<Outcome>> {
-    let keys = Keys::of(&batch.writes);
+    let mut keys = Keys::of(&batch.writes);
     let mut patience = Patience::new();
+    let doubt = match overwrite(core, batch, &keys, request).await? {
+        Overwritten::Done(outcomes) => return Ok(outcomes),
+        Overwritten::Not => None,
+        Overwritten::Unanswered(doubt) => {
+            keys.cells.iter_mut().for_each(|key| key.reads_value = true);
+            Some(doubt)
+        }
+    };
     loop {
-        match try_write(core, batch, &keys, request).await {
+        match try_write(core, batch, &keys, request, doubt).await {
             Ok(outcomes) => return Ok(outcomes),
             Err(failure) => patience.after(failure).await?,
         }
     }
 }
 
-async fn try_write(core: &Core, batch: &Batch, keys: &Keys<'_>, request: Option<&Request>) -> Result<Vec<Outcome>> {
+async fn try_write(
+    core: &Core,
+    batch: &Batch,
+    keys: &Keys<'_>,
+    request: Option<&Request>,
+    doubt: Option<Doubt>,
+) -> Result<Vec<Outcome>> {
     let ask = Ask {
         user: &batch.user,
         namespaces: &keys.namespaces,
@@ -35,6 +51,12 @@ async fn try_write(core: &Core, batch: &Batch, keys: &Keys<'_>, request: Option<
         versions: batch.writes.len(),
     };
     let (transaction, met) = begin(&core.shared, core.connections.link().await?, &ask).await?;
+    if let Some(doubt) = doubt
+        && let Err(failure) = doubt.settle(batch, met.found.first().and_then(Option::as_ref))
+    {
+        transaction.rollback().await;
+        return Err(failure);
+    }
     let limits = &core.shared.rules.limits;
     match plan(batch, keys, request, met, &transaction, limits) {
         Ok(Planned::Known(text)) => {
