@@ -10,6 +10,7 @@ use crate::conformance::subject::{
 };
 use crate::conformance::threads::{AtEnd, THREADS, in_threads};
 use crate::error::ErrorKind;
+use crate::model::ChangeKind::Set;
 use crate::model::{Mutation, Version};
 
 const ROUNDS: usize = 50;
@@ -172,6 +173,23 @@ pub(super) fn add_to(cases: &mut Cases) {
         subject.maintain();
         let stats = notes.stats().map_or(0, |stats| stats.records);
         assert_eq!((stats, notes.get_all().len() as u64), (notes.count(""), notes.count("")));
+    });
+
+    cases.add("a clear and an overwriting at the same time come one after the other", |subject| {
+        let notes = subject.notes();
+        for round in 0..ROUNDS {
+            // Written twice, so that it is known when it is written once more.
+            notes.set("a", "0");
+            let known = notes.set("a", "1");
+            thread::scope(|scope| {
+                scope.spawn(|| notes.clear());
+                notes.set("a", "2");
+            });
+            let changes = subject.changes_after(USER, known, usize::MAX).changes;
+            let is_there = changes.last().is_some_and(|change| change.kind == Set);
+            let expected = is_there.then(|| "2".to_owned());
+            assert_eq!((notes.get("a"), notes.count("")), (expected, u64::from(is_there)), "round {round}: {changes:?}");
+        }
     });
 
     cases.add("a reader of the feed meets every change once, in order, while writers write", |subject| {
