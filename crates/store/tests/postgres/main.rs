@@ -10,6 +10,7 @@ mod disk;
 mod failing;
 mod failover;
 mod opening;
+mod overwriting;
 mod support;
 mod tls;
 
