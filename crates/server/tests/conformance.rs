@@ -25,7 +25,8 @@ static DATABASE: Mutex<Option<Database>> = Mutex::new(None);
 fn new_schema() -> Result<Schema> {
     let mut database = DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
     if database.is_none() {
-        *database = Database::find();
+        // No case is about a loss of power, and all the tables that are made would be waited for.
+        *database = Database::find_with(&["fsync=off"]);
     }
     let database = database.as_ref().ok_or_else(|| Error::new(ErrorKind::Unavailable, "there is no database"))?;
     Ok(database.schema("pool_size=8"))

@@ -113,7 +113,8 @@ static DATABASE: Mutex<Option<Database>> = Mutex::new(None);
 fn new_schema(parameters: &str) -> Option<Schema> {
     let mut database = DATABASE.lock().unwrap_or_else(PoisonError::into_inner);
     if database.is_none() {
-        *database = Database::find();
+        // No case is about a loss of power, and all the tables that are made would be waited for.
+        *database = Database::find_with(&["fsync=off"]);
     }
     Some(database.as_ref()?.schema(parameters))
 }
