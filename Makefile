@@ -2,8 +2,6 @@
 
 PYTHON_SOURCES := python examples docs bench fuzz
 VENV := .venv/bin
-# The extension module can only be loaded by Python; its tests are Python's.
-RUST_TESTS := --workspace --exclude agent-data-store-python
 # How many reads `make torture` makes at least.
 READS := 100000000
 
@@ -30,14 +28,17 @@ check: ## Formatting and lints
 
 test-rust: ## Units, conformance of every engine, processes, the `ads` program, documentation
 	@scripts/postgres
-	cargo test --quiet $(RUST_TESTS) --locked
-	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet $(RUST_TESTS) --no-deps --locked
+	cargo test --quiet --workspace --locked
+	RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --workspace --no-deps --locked
 
-test-python: build ## The package, its types and stubs, the examples, every block of the docs
+# Built like the Rust tests, with which it then shares nearly all that it depends on. What users get takes minutes more to
+# compile: `make build` makes that, also where this has been before.
+test-python: ## The package, its types and stubs, the examples, every block of the docs
 	@scripts/prepare python/requirements-build.txt python/requirements-dev.txt
 	@scripts/prepare-inspector
 	@scripts/postgres
-	cargo build --quiet --locked --package agent-data-store-testing
+	@VIRTUAL_ENV=$(CURDIR)/.venv $(VENV)/maturin develop --quiet --locked --manifest-path python/Cargo.toml
+	cargo build --quiet --locked --workspace --bin throwaway-postgres
 	cd python && ../$(VENV)/mypy agent_data_store tests && ../$(VENV)/python -m mypy.stubtest agent_data_store
 	$(VENV)/python -m pytest python examples docs
 

@@ -38,7 +38,7 @@ def without(reason: str) -> None:
 @pytest.fixture(scope="module")
 def server_url() -> Iterator[str]:
     if not PROGRAM.exists():
-        without("throwaway-postgres is not built: cargo build --package agent-data-store-testing")
+        without("throwaway-postgres is not built: cargo build --workspace --bin throwaway-postgres")
     # Not in reach of Ctrl-C: it ends with its input.
     with subprocess.Popen(
         [PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
