@@ -112,27 +112,19 @@ impl Writer {
     fn transact(&self, jobs: &[Job], rules: &Rules, cache: Option<&HotCache>) -> Result<Vec<Result<Done, Error>>> {
         let connection = &self.connection;
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
+        let mut begun = Begun { writer: self, is_committed: false };
         // From here to the commit nobody else can change the state.
         let view = cache.and_then(HotCache::view);
         let before = view.and_then(HeaderView::read);
         let mut written = before.map(|_| Vec::new());
-        let mut is_committed = false;
         let results = self.run_each(jobs, rules, &mut written).and_then(|results| {
             if !matches!(results.as_slice(), [Err(_)]) {
                 connection.prepare_cached("COMMIT")?.execute(())?;
-                is_committed = true;
+                begun.is_committed = true;
             }
             Ok(results)
         });
-        if !is_committed {
-            // SQLite goes back by itself where the disk fails.
-            if !connection.is_autocommit() {
-                // A rollback cannot fail but for a broken connection, which the next use reports.
-                let _ = connection.prepare_cached("ROLLBACK").and_then(|mut rollback| rollback.execute(()));
-            }
-            log_vfs::forget_gathered(connection);
-        }
-        self.agents.end(is_committed);
+        drop(begun);
         // Taken away, so that it cannot stand for a later commit, which may write nothing.
         let frames = self.frames.swap(0, Ordering::Relaxed);
         if let (Ok(_), Some(cache), Some(before), Some(written)) = (&results, cache, before, written)
@@ -252,6 +244,28 @@ impl Writer {
     }
 }
 
+/// A transaction that was begun. Unless it was committed, dropping it goes back: a panic, as of a clock that somebody has
+/// injected, must not leave it to those who write next.
+struct Begun<'a> {
+    writer: &'a Writer,
+    is_committed: bool,
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        let connection = &self.writer.connection;
+        if !self.is_committed {
+            // SQLite goes back by itself where the disk fails.
+            if !connection.is_autocommit() {
+                // A rollback cannot fail but for a broken connection, which the next use reports.
+                let _ = connection.prepare_cached("ROLLBACK").and_then(|mut rollback| rollback.execute(()));
+            }
+            log_vfs::forget_gathered(connection);
+        }
+        self.writer.agents.end(self.is_committed);
+    }
+}
+
 /// Adds what was done to some keys.
 fn note(written: &mut Option<Vec<Written>>, done: impl ExactSizeIterator<Item = Written>) {
     match written {
@@ -273,30 +287,71 @@ fn repeat(error: &Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicBool;
+
     use super::super::file;
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::clock::{SystemClock, Timestamp};
     use crate::json::Json;
     use crate::model::{Expiry, Mutation, Precondition, Write};
 
-    /// A transaction that writes nothing gives no report: an old one would let another's commit pass for ours.
-    #[test]
-    fn what_a_commit_reported_is_gone_before_the_next() {
+    fn writer() -> (tempfile::TempDir, Writer) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.db");
         file::prepare(&path, false, true).unwrap();
         let writer = Writer::open(&path, Durability::Relaxed).unwrap();
-        let rules = Rules { clock: Arc::new(SystemClock), limits: Limits::default(), changes_kept: 1 };
+        (folder, writer)
+    }
+
+    fn rules(clock: Arc<dyn Clock>) -> Rules {
+        Rules { clock, limits: Limits::default(), changes_kept: 1 }
+    }
+
+    fn set(key: &str) -> Job {
         let set = Write {
-            address: Address { namespace: "n".into(), key: "k".into() },
+            address: Address { namespace: "n".into(), key: key.into() },
             precondition: Precondition::None,
             mutation: Mutation::Set(Json::from_trusted("1")),
             metadata: None,
             expiry: Expiry::Default,
         };
-        let batch = Batch { user: "u".into(), agent: None, writes: vec![set], request: None, quota: None };
-        let done = writer.run(&[Job::Write(batch, None)], &rules, None);
+        Job::Write(
+            Batch { user: "u".into(), agent: Some("a".into()), writes: vec![set], request: None, quota: None },
+            None,
+        )
+    }
+
+    /// A transaction that writes nothing gives no report: an old one would let another's commit pass for ours.
+    #[test]
+    fn what_a_commit_reported_is_gone_before_the_next() {
+        let (_folder, writer) = writer();
+        let done = writer.run(&[set("k")], &rules(Arc::new(SystemClock)), None);
         assert!(done.iter().all(Result::is_ok));
         assert_eq!(writer.frames.load(Ordering::Relaxed), 0);
+    }
+
+    /// A clock that panics when it is asked for the second time.
+    #[derive(Debug, Default)]
+    struct BrokenClock(AtomicBool);
+
+    impl Clock for BrokenClock {
+        fn now(&self) -> Timestamp {
+            assert!(!self.0.swap(true, Ordering::SeqCst), "the clock is broken");
+            SystemClock.now()
+        }
+    }
+
+    #[test]
+    fn a_panic_within_a_group_stores_nothing_of_it_and_those_who_come_later_write() {
+        let (_folder, writer) = writer();
+        let broken = rules(Arc::new(BrokenClock::default()));
+        let run = || writer.run(&[set("first"), set("second")], &broken, None).len();
+        catch_unwind(AssertUnwindSafe(run)).expect_err("the clock panics");
+        let done = writer.run(&[set("third")], &rules(Arc::new(SystemClock)), None);
+        assert!(done.iter().all(Result::is_ok), "{:?}", done.into_iter().find_map(Result::err));
+        let keys = |query: &str| -> String { writer.connection.query_row(query, (), |row| row.get(0)).unwrap() };
+        assert_eq!(keys("SELECT group_concat(key) FROM records"), "third");
+        assert_eq!(keys("SELECT group_concat(agent) FROM namespace_agents"), "a", "the agent is noted once more");
     }
 }
