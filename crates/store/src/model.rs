@@ -249,7 +249,7 @@ pub struct Access {
 }
 
 /// What happened in a [`Change`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
     /// A record was created or written.
     Set,

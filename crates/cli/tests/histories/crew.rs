@@ -37,11 +37,11 @@ enum Told {
 }
 
 impl Crew {
-    pub(crate) fn start(tasks: &[Task]) -> Self {
+    pub(crate) fn start(tasks: impl Iterator<Item = Task>) -> Self {
         let (sender, told) = channel();
         let mut crew =
             Self { workers: Vec::new(), sender, told, events: Vec::new(), returned: 0, ended: 0, started: 0 };
-        tasks.iter().for_each(|task| crew.add(task));
+        tasks.for_each(|task| crew.add(&task));
         crew
     }
 

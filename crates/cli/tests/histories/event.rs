@@ -62,6 +62,14 @@ pub(crate) enum Call {
         value: u64,
     },
     GetAll,
+    /// How many of them there are.
+    CountAll,
+    /// Of that namespace.
+    ClearAll,
+    /// The numbers of all accounts, read in pages of so many.
+    Walk {
+        page: u64,
+    },
     /// For so many milliseconds unless renewed.
     Lock {
         resource: String,
@@ -74,6 +82,12 @@ pub(crate) enum Call {
     Claim,
     Complete {
         task: String,
+        attempt: u64,
+    },
+    /// Back to the others at once.
+    Fail {
+        task: String,
+        attempt: u64,
     },
 }
 
@@ -118,10 +132,14 @@ impl Display for Call {
             Call::Audit => write!(f, "audit"),
             Call::SetAll { value } => write!(f, "set-all\t{value}"),
             Call::GetAll => write!(f, "get-all"),
+            Call::CountAll => write!(f, "count-all"),
+            Call::ClearAll => write!(f, "clear-all"),
+            Call::Walk { page } => write!(f, "walk\t{page}"),
             Call::Lock { resource, ttl } => write!(f, "lock\t{resource}\t{ttl}"),
             Call::Unlock { resource, token } => write!(f, "unlock\t{resource}\t{token}"),
             Call::Claim => write!(f, "claim"),
-            Call::Complete { task } => write!(f, "complete\t{task}"),
+            Call::Complete { task, attempt } => write!(f, "complete\t{task}\t{attempt}"),
+            Call::Fail { task, attempt } => write!(f, "fail\t{task}\t{attempt}"),
         }
     }
 }
@@ -190,10 +208,14 @@ impl Call {
             ["audit"] => Self::Audit,
             ["set-all", value] => Self::SetAll { value: number(value)? },
             ["get-all"] => Self::GetAll,
+            ["count-all"] => Self::CountAll,
+            ["clear-all"] => Self::ClearAll,
+            ["walk", page] => Self::Walk { page: number(page)? },
             ["lock", resource, ttl] => Self::Lock { resource: text(resource), ttl: number(ttl)? },
             ["unlock", resource, token] => Self::Unlock { resource: text(resource), token: number(token)? },
             ["claim"] => Self::Claim,
-            ["complete", task] => Self::Complete { task: text(task) },
+            ["complete", task, attempt] => Self::Complete { task: text(task), attempt: number(attempt)? },
+            ["fail", task, attempt] => Self::Fail { task: text(task), attempt: number(attempt)? },
             _ => return None,
         })
     }

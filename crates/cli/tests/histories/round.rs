@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::ops::Range as Between;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use agent_data_store::model::{Change, PageSize, Range, Version};
-use agent_data_store::{ClaimOptions, ErrorKind, Options, SetOptions, Store, block_on};
+use agent_data_store::model::{Change, PageSize, Range, Record, Version};
+use agent_data_store::{ClaimOptions, ErrorKind, SetOptions, Store, block_on};
 use agent_data_store_testing::forms::{Says, seed};
 use fastrand::Rng;
 
-use crate::check::{self, Done};
+use crate::check::{self, Checked, Done};
 use crate::crew::Crew;
-use crate::place::Place;
-use crate::worker::{ACCOUNTS, Task, json, view};
+use crate::event::{Answer, Call, now};
+use crate::place::{Fault, Faults, Place};
+use crate::worker::{ACCOUNTS, REGISTERS, Task, json, view};
 
 const WORKERS: u64 = 3;
 const BALANCE: u64 = 100;
-pub(crate) const TASKS: u64 = 20;
+pub(crate) const TASKS: u64 = 60;
 /// Tasks of one who died are free again within their time to live.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,42 +34,72 @@ pub(crate) struct End {
     pub(crate) tasks: u64,
 }
 
-/// As many rounds in the same place, with about so many calls between one fault and the next.
-pub(crate) fn rounds(place: &mut Place, count: u64, calls: Between<usize>) {
-    let first = seed();
-    let (mut called, mut unknown, mut killed) = (0, 0, 0);
-    for round in 0..count {
-        let _says = Says(format!("ADS_TEST_SEED={first}: round {round}"));
-        let mut random = Rng::with_seed(first.wrapping_add(round));
-        let (done, kills) = work(place, round, &calls, &mut random);
-        unknown += done.iter().filter(|done| done.is_unknown()).count();
-        called += done.len();
-        killed += kills;
-        place.check();
-    }
-    println!("{count} rounds, {killed} processes killed, {called} calls, {unknown} of them without an answer");
+/// How many rounds, and in each how many faults with about how many calls between one and the next.
+pub(crate) struct Form {
+    pub(crate) rounds: u64,
+    pub(crate) faults: Between<usize>,
+    pub(crate) calls: Between<usize>,
 }
 
-/// Returns the calls and how many processes were killed.
-fn work(place: &mut Place, round: u64, calls: &Between<usize>, random: &mut Rng) -> (Vec<Done>, u64) {
-    let open = || block_on(Store::open(&place.url(), Options::default())).expect("the store opens");
-    let store = open();
+/// What has come together in all rounds of a place.
+#[derive(Default)]
+struct Totals {
+    faults: Faults,
+    calls: usize,
+    unknown: usize,
+    checked: Checked,
+}
+
+pub(crate) fn rounds(place: &mut Place, form: &Form) {
+    let first = seed();
+    let began = Instant::now();
+    let mut totals = Totals::default();
+    for round in 0..form.rounds {
+        let _says = Says(format!("ADS_TEST_SEED={first}: round {round} in a {}", place.name));
+        let mut random = Rng::with_seed(first.wrapping_add(round));
+        place.begin(round);
+        work(place, round, form, &mut random, &mut totals);
+        place.check();
+    }
+    let Totals { faults, calls, unknown, checked } = totals;
+    let list = |counts: Vec<String>| counts.join(", ");
+    println!(
+        "{}: {} rounds in {} s; {}; {calls} calls, {} answered, {unknown} without an answer; checked {}: {}",
+        place.name,
+        form.rounds,
+        began.elapsed().as_secs(),
+        list(faults.iter().map(|(fault, count)| format!("{count} x {fault}")).collect()),
+        calls - unknown,
+        checked.values().sum::<usize>(),
+        list(checked.iter().map(|(what, count)| format!("{count} {what}")).collect()),
+    );
+}
+
+fn work(place: &mut Place, round: u64, form: &Form, random: &mut Rng, totals: &mut Totals) {
+    let store = place.open();
     prepare(&store, round);
     let since = persist(|| block_on(view(&store, "registers", round).position()));
-    let followed = Follower::start(open(), since);
-    let tasks: Vec<Task> = (0..WORKERS).map(|_| Task { url: place.url(), round, seed: random.u64(..) }).collect();
-    let mut crew = Crew::start(&tasks);
-    crew.hear_all(random.usize(calls.clone()));
-    let mut killed = 0;
-    for index in 0..random.usize(1..=2) {
+    let followed = Follower::start(place.open(), since);
+    let (url, clock) = (place.url(), place.clock.path().to_owned());
+    let task = |random: &mut Rng| Task { url: url.clone(), round, seed: random.u64(..), clock: clock.clone() };
+    let mut crew = Crew::start((0..WORKERS).map(|_| task(random)));
+    crew.hear_all(random.usize(form.calls.clone()));
+    for index in 0..random.usize(form.faults.clone()) {
         let fault = if index == 0 { place.choose_whom_to_kill(random) } else { place.choose(random) };
-        killed += place.suffer(fault, &mut crew, random);
-        crew.hear_all(random.usize(calls.clone()));
+        place.suffer(fault, &mut crew, random);
+        *totals.faults.entry(fault).or_default() += 1;
+        if fault == Fault::KillWorker {
+            crew.add(&task(random));
+        }
+        crew.hear_all(random.usize(form.calls.clone()));
     }
-    let done = Done::of(crew.finish());
-    let end = look(&store, round, since, followed);
-    check::all(&done, &end);
-    (done, killed)
+    let mut done = Done::of(crew.finish());
+    totals.calls += done.len();
+    totals.unknown += done.iter().filter(|done| done.is_unknown()).count();
+    // What those had who died comes back once its time is over.
+    place.clock.jump_beyond(PATIENCE);
+    let end = look(&store, round, since, followed, &mut done);
+    check::all(&done, &end, &place.clock.journal(), &mut totals.checked);
 }
 
 /// A call of this side, repeated for as long as there is no answer.
@@ -90,8 +121,15 @@ fn prepare(store: &Store, round: u64) {
     persist(|| block_on(view(store, "sums", round).set(crate::worker::NOTES, json("[]"), SetOptions::default())));
 }
 
-/// Does the tasks that are left, and takes down everything.
-fn look(store: &Store, round: u64, since: Version, followed: Follower) -> End {
+/// Does the tasks that are left, and takes down everything. What is in the registers then is what the last call has read.
+fn look(store: &Store, round: u64, since: Version, followed: Follower, done: &mut Vec<Done>) -> End {
+    for number in 0..REGISTERS {
+        let (key, start) = (format!("register{number}"), now());
+        let record = persist(|| block_on(view(store, "registers", round).get_record(&key)));
+        let value = |record: &Record| record.value.as_str().parse().expect("a whole number");
+        let answer = Answer::Found(record.as_ref().map_or(0, value), record.as_ref().map_or(0, |it| it.version));
+        done.push(Done { start, end: now(), call: Call::Record { key }, answer });
+    }
     let tasks = view(store, "tasks", round);
     while persist(|| block_on(tasks.count(""))) > 0 {
         let options = ClaimOptions { wait: PATIENCE, ..ClaimOptions::new(PATIENCE) };

@@ -5,8 +5,9 @@ mod leases;
 mod registers;
 mod sums;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
+use crate::clock::Journal;
 use crate::event::{Answer, Call, Event, Moment};
 use crate::round::End;
 
@@ -55,19 +56,24 @@ impl Done {
     }
 }
 
+/// How many calls, and changes in the feed, each check has looked at.
+pub(crate) type Checked = BTreeMap<&'static str, usize>;
+
 /// Each check, one after the other.
-pub(crate) fn all(done: &[Done], end: &End) {
+pub(crate) fn all(done: &[Done], end: &End, journal: &Journal, checked: &mut Checked) {
     for done in done {
         assert!(!matches!(done.answer, Answer::Failed(_)), "{done:?}");
     }
-    registers::are_linearizable(done);
+    let mut count = |what, number| *checked.entry(what).or_default() += number;
+    count("on registers", registers::are_linearizable(done, journal));
     registers::have_rising_versions(done);
-    sums::counters_are_exact(done, end);
-    sums::lists_are_exact(done, end);
-    sums::transfers_are_whole(done, end);
-    leases::locks_have_one_holder(done);
-    leases::tasks_are_done_once(done, end);
-    feed::is_complete(done, end);
+    count("on counters", sums::counters_are_exact(done, end));
+    count("on lists", sums::lists_are_exact(done, end));
+    count("transfers and audits", sums::transfers_are_whole(done, end));
+    count("walks", sums::walks_miss_nothing(done));
+    count("on locks", leases::locks_have_one_holder(done, journal));
+    count("on tasks", leases::tasks_are_done_once(done, end, journal));
+    count("changes", feed::is_complete(done, end));
 }
 
 /// What is said of each: numbers that rise in the order of time. Of two calls one of which began after the other had

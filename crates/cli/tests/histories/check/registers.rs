@@ -1,42 +1,49 @@
 //! Registers: what was read is what was written last, as if one call came after the other.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
 use super::{Done, rise};
+use crate::clock::{Journal, Reading};
 use crate::event::{Answer, Call, Moment};
+use crate::worker::{REGISTERS, TWINS};
 
 /// By how much the clock by which records expire may differ from that of the workers.
-const SLACK: Moment = 20_000_000;
+const SLACK: Reading = 20_000_000;
 
 /// What is there, expired or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Held {
     value: u64,
-    /// Between which moments it expires, if it does.
-    expires: Option<(Moment, Moment)>,
-    /// Whether somebody has found it expired.
-    seen_gone: bool,
+    expires: Option<Expires>,
 }
 
-impl Held {
-    fn new(value: u64, expires: Option<(Moment, Moment)>) -> Option<Self> {
-        Some(Self { value, expires, seen_gone: false })
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Expires {
+    /// From when on it may be swept, should the clock go beyond its end.
+    since: Moment,
+    /// Between which readings of the clock it ends.
+    earliest: Reading,
+    latest: Reading,
+    /// A reading at which somebody has found it gone.
+    seen_gone: Reading,
 }
 
 #[derive(Clone, Debug)]
 enum Change {
     Set {
         value: u64,
-        expires: Option<(Moment, Moment)>,
+        expires: Option<Expires>,
     },
     Get {
         value: u64,
     },
+    /// One is there, whichever.
+    Meet,
     Replace {
         read: u64,
         value: u64,
@@ -53,6 +60,34 @@ struct Timed {
     start: Moment,
     end: Moment,
     change: Change,
+    journal: Arc<Journal>,
+}
+
+impl Timed {
+    /// Whether the call may have found what is there expired; also where the clock was set back since, for it may have been
+    /// swept before that.
+    fn may_miss(&self, held: Held) -> bool {
+        held.expires.is_some_and(|it| self.journal.most(it.since.min(self.end), self.end) >= it.earliest)
+    }
+
+    /// Whether a write may have met it. A write goes by the time at which it is made, and is seen when it is committed:
+    /// meanwhile somebody may have found expired what the write has still met.
+    fn may_meet(&self, held: Held) -> bool {
+        held.expires.is_none_or(|it| self.journal.least(self.start, self.end) <= it.latest)
+    }
+
+    /// Whether a read may have found it.
+    fn may_find(&self, held: Held) -> bool {
+        let seen_gone = |it: Expires| self.journal.least(self.start, self.end) > it.seen_gone;
+        self.may_meet(held) && !held.expires.is_some_and(seen_gone)
+    }
+
+    /// What is known after somebody has found it gone.
+    fn seen_gone(&self, held: Held) -> Held {
+        let reading = self.journal.most(self.start, self.end);
+        let expires = held.expires.map(|it| Expires { seen_gone: it.seen_gone.min(reading), ..it });
+        Held { expires, ..held }
+    }
 }
 
 struct Register;
@@ -65,17 +100,16 @@ impl Specification for Register {
         None
     }
 
-    fn apply(Timed { start, end, change }: &Timed, state: &Self::State) -> (bool, Self::State) {
-        let may_be_gone = state.is_none_or(|held| held.expires.is_some_and(|(earliest, _)| *end >= earliest));
-        // A write goes by the time at which it is made, and is seen when it is committed: meanwhile somebody may have found
-        // expired what the write has still met.
-        let met = state.filter(|held| held.expires.is_none_or(|(_, latest)| *start <= latest)).map(|held| held.value);
-        let seen = met.filter(|_| state.is_some_and(|held| !held.seen_gone));
-        let replaced = |value: &u64| Held::new(*value, None);
-        match change {
-            Change::Set { value, expires } => (true, Held::new(*value, *expires)),
-            Change::Get { value: 0 } => (may_be_gone, state.map(|held| Held { seen_gone: true, ..held })),
-            Change::Get { value } => (seen == Some(*value), *state),
+    fn apply(timed: &Timed, state: &Self::State) -> (bool, Self::State) {
+        let may_be_gone = state.is_none_or(|held| timed.may_miss(held));
+        let met = state.filter(|held| timed.may_meet(*held)).map(|held| held.value);
+        let found = state.filter(|held| timed.may_find(*held)).map(|held| held.value);
+        let replaced = |value: &u64| Some(Held { value: *value, expires: None });
+        match &timed.change {
+            Change::Set { value, expires } => (true, Some(Held { value: *value, expires: *expires })),
+            Change::Get { value: 0 } => (may_be_gone, state.map(|held| timed.seen_gone(held))),
+            Change::Get { value } => (found == Some(*value), *state),
+            Change::Meet => (found.is_some(), *state),
             Change::Replace { read: 0, value, answer: Answer::Done(_) } => (may_be_gone, replaced(value)),
             Change::Replace { read, value, answer: Answer::Done(_) } => (met == Some(*read), replaced(value)),
             Change::Replace { read: 0, answer: Answer::Refused, .. } => (met.is_some(), *state),
@@ -92,53 +126,76 @@ impl Specification for Register {
     }
 }
 
-pub(super) fn are_linearizable(done: &[Done]) {
-    let mut of_each: BTreeMap<&str, Vec<Timed>> = BTreeMap::new();
-    let keys = done.iter().filter_map(|done| key(&done.call)).collect();
+/// Returns how many calls were looked at.
+pub(super) fn are_linearizable(done: &[Done], journal: &Journal) -> usize {
+    let mut of_each: BTreeMap<String, Vec<Timed>> = BTreeMap::new();
+    let journal = Arc::new(journal.clone());
+    let mut checked = 0;
     for done in done {
-        for (key, change) in changes(done, &keys) {
-            of_each.entry(key).or_default().push(Timed { start: done.start, end: done.end, change });
+        let Some((keys, change)) = change(done, &journal) else { continue };
+        checked += 1;
+        for key in keys {
+            let (change, journal) = (change.clone(), Arc::clone(&journal));
+            of_each.entry(key).or_default().push(Timed { start: done.start, end: done.end, change, journal });
         }
     }
     for (key, history) in of_each {
         let ordered = actions(&history);
         assert!(WGLChecker::<Register>::is_linearizable(History::from_actions(ordered)), "{key}: {history:#?}");
     }
+    checked
 }
 
-/// The register of a call; all twins are one.
-fn key(call: &Call) -> Option<&str> {
-    match call {
-        Call::Set { key, .. } | Call::Get { key } | Call::Record { key } => Some(key),
-        Call::Replace { key, .. } | Call::Delete { key } => Some(key),
-        _ => None,
-    }
-}
-
-/// What a call has done to which registers.
-fn changes<'d>(done: &'d Done, keys: &BTreeSet<&'d str>) -> Vec<(&'d str, Change)> {
-    let change = match (&done.call, &done.answer) {
-        (Call::Set { value, ttl, .. }, _) => {
-            let ttl = ttl * 1_000_000;
-            let latest = done.end.saturating_add(ttl).saturating_add(SLACK);
-            let expires = (ttl > 0).then(|| ((done.start + ttl).saturating_sub(SLACK), latest));
-            Change::Set { value: *value, expires }
+/// What a call has done to which registers; all twins are one.
+fn change(done: &Done, journal: &Journal) -> Option<(Vec<String>, Change)> {
+    let twins = || vec!["twins".to_owned()];
+    let (keys, change) = match (&done.call, &done.answer) {
+        (Call::Set { key, value, ttl }, _) => {
+            let ends = |reading: Reading| {
+                let ttl = Reading::try_from(*ttl).expect("a short time").saturating_mul(1_000_000);
+                reading.saturating_add(ttl)
+            };
+            let expires = Expires {
+                since: done.start,
+                earliest: ends(journal.least(done.start, done.end)).saturating_sub(SLACK),
+                latest: ends(journal.most(done.start, done.end)).saturating_add(SLACK),
+                seen_gone: Reading::MAX,
+            };
+            (vec![key.clone()], Change::Set { value: *value, expires: (*ttl > 0).then_some(expires) })
         }
-        (Call::Get { .. } | Call::Record { .. }, Answer::Found(value, _)) => Change::Get { value: *value },
-        (Call::Replace { read, value, .. }, answer) => {
-            Change::Replace { read: *read, value: *value, answer: answer.clone() }
+        (Call::Get { key } | Call::Record { key }, Answer::Found(value, _)) => {
+            (vec![key.clone()], Change::Get { value: *value })
         }
-        (Call::Delete { .. }, _) => Change::Delete { existed: done.count().map(|count| count > 0) },
+        (Call::Replace { key, read, value, .. }, answer) => {
+            (vec![key.clone()], Change::Replace { read: *read, value: *value, answer: answer.clone() })
+        }
+        (Call::Delete { key }, _) => {
+            (vec![key.clone()], Change::Delete { existed: done.count().map(|count| count > 0) })
+        }
         // All of them at once, but how many there were is not told of each.
-        (Call::Clear, _) => return keys.iter().map(|key| (*key, Change::Delete { existed: None })).collect(),
-        (Call::SetAll { value }, _) => return vec![("twins", Change::Set { value: *value, expires: None })],
-        (Call::GetAll, Answer::Values(values)) => {
-            assert!(matches!(values.len(), 0 | 4) && values.windows(2).all(|pair| pair[0] == pair[1]), "{done:?}");
-            return vec![("twins", Change::Get { value: values.first().copied().unwrap_or_default() })];
+        (Call::Clear, answer) => {
+            let existed = (*answer == Answer::Done(0)).then_some(false);
+            ((0..REGISTERS).map(|number| format!("register{number}")).collect(), Change::Delete { existed })
         }
-        _ => return Vec::new(),
+        (Call::SetAll { value }, _) => (twins(), Change::Set { value: *value, expires: None }),
+        (Call::GetAll, Answer::Values(values)) => {
+            let all = || values.len() as u64 == TWINS && values.windows(2).all(|pair| pair[0] == pair[1]);
+            assert!(values.is_empty() || all(), "somebody has seen half a batch: {done:?}");
+            (twins(), Change::Get { value: values.first().copied().unwrap_or_default() })
+        }
+        (Call::CountAll, Answer::Done(count)) => {
+            assert!(matches!(*count, 0 | TWINS), "somebody has counted half a batch: {done:?}");
+            (twins(), if *count == 0 { Change::Get { value: 0 } } else { Change::Meet })
+        }
+        (Call::ClearAll, answer) => {
+            if let Answer::Done(count) = answer {
+                assert!(matches!(*count, 0 | TWINS), "somebody has cleared half a batch: {done:?}");
+            }
+            (twins(), Change::Delete { existed: done.count().map(|count| count > 0) })
+        }
+        _ => return None,
     };
-    key(&done.call).map(|key| (key, change)).into_iter().collect()
+    Some((keys, change))
 }
 
 /// Calls and answers in the order of time; whoever overlaps is another process.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Done, rise};
 use crate::event::{Answer, Call};
 use crate::round::End;
-use crate::worker::NOTES;
+use crate::worker::{ACCOUNTS, NOTES};
 
 fn value<'e>(end: &'e End, kind: &str, key: &str) -> Option<&'e str> {
     let mut found = end.records.iter().filter(|((namespace, held), _)| namespace.starts_with(kind) && held == key);
@@ -16,13 +16,14 @@ fn numbers(list: Option<&str>) -> Vec<u64> {
     list.map_or_else(Vec::new, |list| serde_json::from_str(list).expect("a list of numbers"))
 }
 
-pub(super) fn counters_are_exact(done: &[Done], end: &End) {
+pub(super) fn counters_are_exact(done: &[Done], end: &End) -> usize {
     let mut counters: BTreeMap<&str, Vec<&Done>> = BTreeMap::new();
     for done in done {
         if let Call::Increment { key } = &done.call {
             counters.entry(key).or_default().push(done);
         }
     }
+    let checked = counters.values().map(Vec::len).sum();
     for (key, calls) in counters {
         let counted: u64 = value(end, "sums:", key).map_or(0, |count| count.parse().expect("a number"));
         let answered = || calls.iter().filter_map(|done| Some((done.start, done.end, done.count()?)));
@@ -31,15 +32,17 @@ pub(super) fn counters_are_exact(done: &[Done], end: &End) {
         assert!(answered().all(|(_, _, number)| (1..=counted).contains(&number)), "{key}");
         rise(key, answered());
     }
+    checked
 }
 
-pub(super) fn lists_are_exact(done: &[Done], end: &End) {
+pub(super) fn lists_are_exact(done: &[Done], end: &End) -> usize {
     let mut lists: BTreeMap<&str, Vec<&Done>> = BTreeMap::new();
     for done in done {
         if let Call::Append { key, .. } = &done.call {
             lists.entry(key).or_default().push(done);
         }
     }
+    let checked = lists.values().map(Vec::len).sum();
     for (key, calls) in lists {
         let held = numbers(value(end, "sums:", key));
         let places: BTreeMap<u64, usize> = held.iter().enumerate().map(|(index, item)| (*item, index)).collect();
@@ -55,14 +58,16 @@ pub(super) fn lists_are_exact(done: &[Done], end: &End) {
         assert!(held.iter().all(|item| appended.contains(item)), "{key} holds what nobody has appended");
         rise(key, calls.iter().filter_map(|done| Some((done.start, done.end, done.count()?))));
     }
+    checked
 }
 
-pub(super) fn transfers_are_whole(done: &[Done], end: &End) {
+pub(super) fn transfers_are_whole(done: &[Done], end: &End) -> usize {
     let noted = numbers(value(end, "sums:", NOTES));
     let unique: BTreeSet<u64> = noted.iter().copied().collect();
     assert_eq!(unique.len(), noted.len(), "one transfer was done twice");
     let mut moved: BTreeMap<&str, i64> = BTreeMap::new();
     let mut known = BTreeSet::new();
+    let mut audits = 0;
     for done in done {
         match (&done.call, &done.answer) {
             (Call::Transfer { from, to, amount, id }, answer) => {
@@ -80,6 +85,7 @@ pub(super) fn transfers_are_whole(done: &[Done], end: &End) {
             }
             (Call::Audit, Answer::Values(values)) => {
                 assert_eq!(values.iter().sum::<u64>(), end.total, "somebody has seen half a transfer: {done:?}");
+                audits += 1;
             }
             _ => {}
         }
@@ -92,4 +98,17 @@ pub(super) fn transfers_are_whole(done: &[Done], end: &End) {
     for (account, balance) in accounts {
         assert_eq!(balance, each + moved.get(account).copied().unwrap_or_default(), "{account}");
     }
+    known.len() + audits
+}
+
+/// What is there all the time is in each walk once, whatever is written meanwhile.
+pub(super) fn walks_miss_nothing(done: &[Done]) -> usize {
+    let mut checked = 0;
+    for done in done {
+        if let (Call::Walk { .. }, Answer::Values(accounts)) = (&done.call, &done.answer) {
+            assert!(accounts.iter().copied().eq(0..ACCOUNTS), "a walk has missed something: {done:?}");
+            checked += 1;
+        }
+    }
+    checked
 }
