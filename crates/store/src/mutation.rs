@@ -1,7 +1,6 @@
 //! What a write does, once for all engines: a pure function from the present record to the next.
 
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 
 use indexmap::IndexMap;
@@ -264,7 +263,8 @@ enum Canonical {
     Plain(String),
     Number(ByValue),
     List(Vec<Canonical>),
-    Object(HashMap<String, Canonical>),
+    /// Sorted, so that it can be hashed with the secret keys of the set: nobody can make up objects that collide.
+    Object(BTreeMap<String, Canonical>),
 }
 
 struct ByValue(Number);
@@ -301,14 +301,7 @@ impl Hash for Canonical {
             Canonical::Plain(text) => text.hash(state),
             Canonical::Number(ByValue(number)) => number.hash_into(state),
             Canonical::List(items) => items.hash(state),
-            Canonical::Object(members) => {
-                let sum = members.iter().fold(0u64, |sum, member| {
-                    let mut hasher = DefaultHasher::new();
-                    member.hash(&mut hasher);
-                    sum.wrapping_add(hasher.finish())
-                });
-                sum.hash(state);
-            }
+            Canonical::Object(members) => members.hash(state),
         }
     }
 }
