@@ -1,6 +1,5 @@
 //! The clock of a round, which jumps: by how much it is off stands in a file that all its processes read.
 
-use std::fmt::{Debug, Formatter, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -93,7 +92,7 @@ impl Jumper {
 }
 
 /// When the clock has jumped, and what it may have shown when.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Journal(Vec<Jump>);
 
 /// Between `before` and `after` the clock is off as until then or by `off`.
@@ -139,11 +138,5 @@ impl Journal {
             (moment <= to).then_some(moment)
         };
         self.within(start, Moment::MAX).filter_map(reached).min().unwrap_or(Moment::MAX)
-    }
-}
-
-impl Debug for Journal {
-    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        f.debug_list().entries(&self.0).finish()
     }
 }

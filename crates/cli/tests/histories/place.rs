@@ -113,6 +113,13 @@ impl Place {
         }
     }
 
+    /// Has what somebody held be over, where the clock jumps; elsewhere it takes its time.
+    pub(crate) fn end_leases(&mut self, beyond: Duration) {
+        if !matches!(self.kind, Kind::Served { jumps: false, .. }) {
+            self.clock.jump_beyond(beyond);
+        }
+    }
+
     pub(crate) fn choose(&self, random: &mut Rng) -> Fault {
         use Fault::{Cut, Jump, KillServer, KillWorker, PauseServer, PauseWorker};
         let of: &[Fault] = match &self.kind {

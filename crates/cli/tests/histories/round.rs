@@ -97,7 +97,7 @@ fn work(place: &mut Place, round: u64, form: &Form, random: &mut Rng, totals: &m
     totals.calls += done.len();
     totals.unknown += done.iter().filter(|done| done.is_unknown()).count();
     // What those had who died comes back once its time is over.
-    place.clock.jump_beyond(PATIENCE);
+    place.end_leases(PATIENCE);
     let end = look(&store, round, since, followed, &mut done);
     check::all(&done, &end, &place.clock.journal(), &mut totals.checked);
 }
