@@ -24,7 +24,9 @@ fn cut_while(sql: &str) -> Option<(Result<u64>, u64, usize)> {
         scope.spawn(|| try_query(&cluster.url(""), "SELECT pg_advisory_lock(42); SELECT pg_sleep(60)").map(drop));
         wait_until("nobody sleeps", || count(SLEEPING) == 1);
         scope.spawn(|| try_query(&cluster.url(""), &sql).expect("the other writer"));
-        wait_until("the other writer does not wait", || count("FROM pg_stat_activity WHERE wait_event = 'advisory'") == 1);
+        wait_until("the other writer does not wait", || {
+            count("FROM pg_stat_activity WHERE wait_event = 'advisory'") == 1
+        });
         let call = scope.spawn(|| set(&data_store, "a", "2"));
         wait_until("the call does not wait", || count(OURS) == 1);
         query(&cluster.url(""), &format!("SELECT pg_terminate_backend(pid) {OURS}"));
