@@ -23,6 +23,13 @@ struct Held {
     expires: Option<Expires>,
 }
 
+impl Held {
+    /// The same where nobody knows whether it was deleted or only found expired.
+    fn may_be_gone(self) -> Self {
+        Self { expires: self.expires.map(|it| Expires { earliest: Reading::MIN, ..it }), ..self }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Expires {
     /// From when on it may be swept, should the clock go beyond its end.
@@ -129,7 +136,9 @@ impl Specification for Register {
             Change::Delete { existed: Some(true) } => (met.is_some(), None),
             // What has expired is not deleted: until it is swept, a clock that is set back shows it again.
             Change::Delete { existed: Some(false) } => (may_be_gone, state.map(|held| timed.seen_gone(held))),
-            Change::Delete { existed: None } => (true, state.filter(|held| timed.may_miss(*held))),
+            Change::Delete { existed: None } => {
+                (true, state.filter(|held| timed.may_miss(*held)).map(Held::may_be_gone))
+            }
         }
     }
 }
