@@ -179,6 +179,9 @@ impl Follower {
 
     fn up_to(self, position: Version) -> Vec<Change> {
         self.end.store(position, Ordering::SeqCst);
-        self.thread.join().expect("the follower")
+        let mut followed = self.thread.join().expect("the follower");
+        // What expires may be swept at any time, and then goes beyond.
+        followed.retain(|change| change.version <= position);
+        followed
     }
 }
