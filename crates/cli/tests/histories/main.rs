@@ -57,14 +57,14 @@ fn what_clients_do_to_a_server_holds_together() {
 
 #[test]
 fn what_clients_do_to_a_server_of_a_store_in_memory_holds_together() {
-    let long = Form { rounds: 60, faults: 4..7, calls: 200..500 };
+    let long = Form { rounds: 90, faults: 4..7, calls: 200..500 };
     rounds(&mut Place::served_from_memory(), &short_or_long(Form { rounds: 2, faults: 2..4, calls: 50..200 }, long));
 }
 
 #[test]
 fn what_processes_do_to_a_database_holds_together() {
     if let Some(mut place) = Place::database() {
-        let long = Form { rounds: 100, faults: 5..8, calls: 200..500 };
+        let long = Form { rounds: 60, faults: 5..8, calls: 200..500 };
         rounds(&mut place, &short_or_long(Form { rounds: 4, faults: 2..5, calls: 50..250 }, long));
     }
 }
