@@ -50,8 +50,8 @@ impl Known {
         }
     }
 
-    /// What was known was not so any more.
-    pub(super) fn is_shared(&self, user: &str, namespace: &str, key: &str) {
+    /// Notes that what was known was not so any more.
+    pub(super) fn note_shared(&self, user: &str, namespace: &str, key: &str) {
         self.entries().insert(name(user, namespace, key), Entry::Shared(WRITES_THAT_LOOK));
     }
 
@@ -59,11 +59,15 @@ impl Known {
     pub(super) fn learn(&self, user: &str, plan: &Plan<'_>) {
         let [cell] = &*plan.cells else { return };
         let Some(space) = plan.spaces.get(cell.space) else { return };
-        let Some(found) = cell.left().filter(is_worth_knowing) else { return };
         let (name, mut entries) = (name(user, space.name, cell.key), self.entries());
         if matches!(entries.get(&name), Some(Entry::Shared(_))) {
             return;
         }
+        let Some(found) = cell.left().filter(is_worth_knowing) else {
+            // Our own deletion must not pass for another's write.
+            entries.remove(&name);
+            return;
+        };
         if entries.len() >= RECORDS {
             entries.clear();
         }

@@ -73,7 +73,7 @@ pub(super) async fn overwrite(
             Ok(Overwritten::Done(plan.outcomes))
         }
         Ok(Stored::Overtaken) => {
-            core.shared.known.is_shared(&batch.user, &write.address.namespace, &write.address.key);
+            core.shared.known.note_shared(&batch.user, &write.address.namespace, &write.address.key);
             Ok(Overwritten::Not)
         }
         Ok(Stored::Unprepared) | Err(Failure::Again(_)) => Ok(Overwritten::Not),
