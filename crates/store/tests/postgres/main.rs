@@ -9,6 +9,7 @@
 mod disk;
 mod failing;
 mod failover;
+mod long_values;
 mod opening;
 mod overwriting;
 mod support;

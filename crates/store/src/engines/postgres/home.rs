@@ -2,6 +2,7 @@
 //! `fork`.
 
 use std::future::Future;
+use std::num::NonZero;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use super::{Core, Shared};
 use crate::engine::Answer;
 use crate::error::{Error, Result};
 
-/// Two keep many connections busy: their work is to wait.
-const THREADS: usize = 2;
+/// One keeps many connections busy, as its work is to wait. Each one more is also one more to be woken, which on few processors
+/// costs more than it gives.
+const MOST_THREADS: usize = 4;
 
 /// How long closing waits for calls that are under way.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -131,7 +133,7 @@ impl Home {
 impl Live {
     fn start(shared: &Arc<Shared>) -> Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
+            .worker_threads(threads())
             .thread_name("ads-postgres")
             .enable_all()
             .build()
@@ -154,6 +156,12 @@ impl Live {
             scope.spawn(|| runtime.shutdown_timeout(CLOSING));
         });
     }
+}
+
+/// Leaves half of the processors to whoever calls.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    (processors / 2).clamp(1, MOST_THREADS)
 }
 
 impl Drop for Home {

@@ -55,26 +55,92 @@ impl Known {
         self.entries().insert(name(user, namespace, key), Entry::Shared(WRITES_THAT_LOOK));
     }
 
-    /// Notes what a plan of one record, which has been carried out, leaves there.
+    /// Notes what a plan, which has been carried out, leaves there. Where it is more than there is room for, only what was known
+    /// before is.
     pub(super) fn learn(&self, user: &str, plan: &Plan<'_>) {
-        let [cell] = &*plan.cells else { return };
-        let Some(space) = plan.spaces.get(cell.space) else { return };
-        let (name, mut entries) = (name(user, space.name, cell.key), self.entries());
-        if matches!(entries.get(&name), Some(Entry::Shared(_))) {
-            return;
-        }
-        let Some(found) = cell.left().filter(is_worth_knowing) else {
-            // Our own deletion must not pass for another's write.
-            entries.remove(&name);
-            return;
-        };
-        if entries.len() >= RECORDS {
+        let mut entries = self.entries();
+        if plan.cells.len() == 1 && entries.len() >= RECORDS {
             entries.clear();
         }
-        entries.insert(name, Entry::Stored(space.id, found));
+        let has_room = plan.cells.len() <= RECORDS.saturating_sub(entries.len());
+        for cell in &plan.cells {
+            let Some(space) = plan.spaces.get(cell.space) else { continue };
+            let name = name(user, space.name, cell.key);
+            let known = entries.get(&name);
+            let is_learnt = has_room || known.is_some();
+            if matches!(known, Some(Entry::Shared(_))) {
+                continue;
+            }
+            match cell.left().filter(is_worth_knowing).filter(|_| is_learnt) {
+                Some(found) => _ = entries.insert(name, Entry::Stored(space.id, found)),
+                // Our own deletion must not pass for another's write.
+                None => _ = entries.remove(&name),
+            }
+        }
     }
 }
 
 fn is_worth_knowing(found: &Found) -> bool {
     found.expires_at.is_none() && found.metadata.as_ref().map_or(0, String::len) <= METADATA_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::engines::postgres::plan::Keys;
+    use crate::json::Json;
+    use crate::limits::Limits;
+    use crate::model::{Address, Expiry, Mutation, Precondition, Write};
+
+    fn write(known: &Known, keys: impl IntoIterator<Item = String>) {
+        let value = Json::from_trusted("1");
+        let set = |key: String| Write {
+            address: Address { namespace: "n".into(), key: key.into() },
+            precondition: Precondition::None,
+            mutation: Mutation::Set(value.clone()),
+            metadata: None,
+            expiry: Expiry::Never,
+        };
+        let writes: Vec<Write> = keys.into_iter().map(set).collect();
+        let keys = Keys::of(&writes);
+        let found = keys.cells.iter().map(|_| None).collect();
+        let versions = (1..).take(writes.len()).collect();
+        let mut plan = Plan::begin(&keys, &[Some(7)], found, versions, Timestamp::from_micros(0)).expect("begin");
+        plan.apply(&keys, &writes, &Limits::default()).expect("apply");
+        known.learn("u", &plan);
+    }
+
+    fn version(known: &Known, key: &str) -> Option<u64> {
+        known.take("u", "n", key).map(|(_, found)| found.version)
+    }
+
+    fn keys(from: usize, count: usize) -> impl Iterator<Item = String> {
+        (from..from + count).map(|number| number.to_string())
+    }
+
+    #[test]
+    fn each_record_of_a_batch_is_known_once() {
+        let known = Known::default();
+        write(&known, ["a".to_owned(), "b".to_owned()]);
+        assert_eq!((version(&known, "b"), version(&known, "b"), version(&known, "a")), (Some(2), None, Some(1)));
+    }
+
+    #[test]
+    fn a_batch_that_has_no_room_makes_known_what_was_known() {
+        let known = Known::default();
+        write(&known, keys(0, RECORDS - 1));
+        write(&known, keys(RECORDS - 2, 3));
+        assert_eq!(version(&known, &(RECORDS - 2).to_string()), Some(1), "the second batch's");
+        assert_eq!(version(&known, &RECORDS.to_string()), None);
+        assert_eq!(version(&known, "0"), Some(1));
+    }
+
+    #[test]
+    fn one_record_always_finds_room() {
+        let known = Known::default();
+        write(&known, keys(0, RECORDS));
+        write(&known, ["a".to_owned()]);
+        assert_eq!(version(&known, "a"), Some(1));
+    }
 }

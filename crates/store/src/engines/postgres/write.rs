@@ -1,6 +1,8 @@
 //! What a write does: one statement where that is enough, else the rounds of its transaction, again where others were in the
 //! way.
 
+use tokio::task::block_in_place;
+
 use super::Core;
 use super::begin::{Ask, Met, Transaction, begin};
 use super::failure::{Failure, Patience, Result};
@@ -10,8 +12,11 @@ use super::requests::{self, Kept};
 use super::rows::finish;
 use crate::error::Result as StoreResult;
 use crate::limits::Limits;
-use crate::model::{Batch, Outcome};
+use crate::model::{Batch, Mutation, Outcome};
 use crate::request::{Request, outcomes_to_text};
+
+/// Values that are changed, rather than replaced, take up to 0.2 µs a byte.
+const LONG_BYTES: usize = 64 << 10;
 
 /// Applies a batch.
 pub(super) async fn write(core: &Core, batch: &Batch, request: Option<&Request>) -> StoreResult<Vec<Outcome>> {
@@ -58,7 +63,9 @@ async fn try_write(
         return Err(failure);
     }
     let limits = &core.shared.rules.limits;
-    match plan(batch, keys, request, met, &transaction, limits) {
+    let is_long = is_long(batch, &met);
+    let plan = || plan(batch, keys, request, met, &transaction, limits);
+    match if is_long { block_in_place(plan) } else { plan() } {
         Ok(Planned::Known(text)) => {
             transaction.rollback().await;
             requests::outcomes(core, batch, &text).await
@@ -72,6 +79,16 @@ async fn try_write(
             Err(failure)
         }
     }
+}
+
+/// Whether it may take so long to work out what comes of the batch that other calls need a thread meanwhile.
+fn is_long(batch: &Batch, met: &Met) -> bool {
+    let given = batch.writes.iter().map(|write| match &write.mutation {
+        Mutation::Append { items: json, .. } | Mutation::Merge(json) => json.len(),
+        _ => 0,
+    });
+    let read = met.found.iter().flatten().map(|found| found.value.as_ref().map_or(0, String::len));
+    given.chain(read).sum::<usize>() > LONG_BYTES
 }
 
 enum Planned<'b> {
