@@ -9,7 +9,7 @@ from typing import Any
 # results[scenario][measure][contender]: one number a round
 Results = dict[str, dict[str, dict[str, list[float]]]]
 
-FLOORS = ("raw-sqlite", "raw-sqlite-kept", "fdatasync", "fdatasync-append", "jiter", "interpreter")
+FLOORS = ("raw-sqlite", "raw-sqlite-kept", "raw-postgres", "fdatasync", "fdatasync-append", "jiter", "interpreter")
 # Shown, but never held against a store that makes its writes durable.
 UNSYNCED = ("ours-relaxed", "ours-unchecked", "diskcache-default")
 
@@ -134,7 +134,9 @@ ROWS = (
     ),
     Row("pg_list_keys", "list_keys", Against(("langgraph-postgres-prefix",)), at_most=1.0, contender="ours-postgres"),
     Row("pg_clear", "clear", LANGGRAPH, at_most=1 / 3, contender="ours-postgres"),
+    Row("pg_writers", "together", LANGGRAPH, at_least=1.0, contender="ours-postgres"),
     Row("pg_writers", "together", Against(("ours-postgres",), "one"), at_least=4, contender="ours-postgres"),
+    Row("pg_writers", "together", Against(("raw-postgres",), "one"), contender="raw-postgres", note="a floor: as it scales"),
     *(
         Row(
             "pg_growth",

@@ -17,7 +17,13 @@ from contenders.ours import (
     OursUnchecked,
 )
 from contenders.peers import DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard, StandardLibrary
-from contenders.postgres import LangGraphPostgres, LangGraphPostgresByPrefix, OursPostgres, OursPostgresRemote
+from contenders.postgres import (
+    LangGraphPostgres,
+    LangGraphPostgresByPrefix,
+    OursPostgres,
+    OursPostgresRemote,
+    RawPostgres,
+)
 
 CONTENDERS: dict[str, type[Peer]] = {
     contender.name: contender
@@ -26,7 +32,7 @@ CONTENDERS: dict[str, type[Peer]] = {
         OursRemote,
         RawSqlite, RawSqliteKept, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
         StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard,
-        OursPostgres, OursPostgresRemote, LangGraphPostgres, LangGraphPostgresByPrefix,
+        OursPostgres, OursPostgresRemote, LangGraphPostgres, LangGraphPostgresByPrefix, RawPostgres,
     )
 }  # fmt: skip
 

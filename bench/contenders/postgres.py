@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
 from importlib.metadata import version
 from typing import Any
 
-from contenders.base import Peer
+import data
+from contenders.base import Peer, Unavailable
 from contenders.ours import Ours, OursRemote
 from contenders.peers import LangGraph
 from postgres import Database
@@ -92,3 +96,52 @@ class LangGraphPostgresByPrefix(LangGraphPostgres):
     def list_keys(self, prefix: str) -> list[str]:
         found = self.store.search((self.space, prefix.removesuffix(":")), limit=10**9)
         return sorted(prefix + item.key for item in found)
+
+
+class RawPostgres(OnPostgres):
+    """What the server gives to the smallest durable write: one row found by its key, from PostgreSQL's own load generator."""
+
+    name = "raw-postgres"
+    title = "raw PostgreSQL, UPDATE of one row"
+    note = "pgbench: prepared, one connection for each writer; a key and a value, nothing else kept"
+    keys = 100
+
+    def open(self) -> None:
+        self.program = shutil.which("pgbench")
+        if not self.program:
+            raise Unavailable("pgbench is not on the path (Debian: it comes with postgresql)")
+        self.database = Database()
+        self.script = self.folder / "update.sql"
+        self.script.write_text(
+            f"\\set number :client_id * {self.keys} + random(0, {self.keys - 1})\n"
+            "\\set digit random(0, 9)\n"
+            f"UPDATE kv SET value = repeat(CAST(:digit AS text), {data.SMALL_BYTES}) WHERE key = 'user:' || :number;\n"
+        )
+
+    def versions(self) -> dict[str, str]:
+        return {"PostgreSQL": self.database.version()}
+
+    def fill(self, start: int, count: int, values: list[Any], chunk: int = 1000) -> None:
+        self.database.run(
+            "CREATE TABLE kv (key text PRIMARY KEY, value text NOT NULL)",
+            f"INSERT INTO kv SELECT 'user:' || n, repeat('x', {data.SMALL_BYTES})"
+            f" FROM generate_series({start}, {start + count - 1}) n",
+            url=self.database.url,
+        )
+
+    def write_from(self, writers: int) -> float:
+        """Writes a second, for one second."""
+        assert self.program
+        threads = min(writers, os.cpu_count() or 1)
+        command = [
+            self.program, "--no-vacuum", "--protocol=prepared", f"--client={writers}", f"--jobs={threads}", "--time=1",
+            f"--file={self.script}", self.database.url,
+        ]  # fmt: skip
+        told = subprocess.run(command, capture_output=True, text=True)
+        found = re.search(r"^tps = ([0-9.]+)", told.stdout, re.MULTILINE)
+        if told.returncode or not found:
+            raise RuntimeError(f"pgbench: {told.stderr.strip()}")
+        return float(found[1])
+
+    def close(self) -> None:
+        self.database.drop()

@@ -65,7 +65,7 @@ class PgClear(Clear):
 
 class PgWriters(Writers):
     name, title = "pg_writers", "PostgreSQL: durable sets a second of one user, 200 B"
-    contenders = STORES
+    contenders = (*STORES, "raw-postgres")
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)

@@ -33,7 +33,7 @@ class Writers(Scenario):
         return self.plan.few_rounds
 
     def supports(self, peer: type[Peer]) -> bool:
-        return peer.has("set")
+        return peer.has("set") or peer.has("write_from")
 
     def prepare(self, peer: Peer) -> dict[str, Any]:
         self.values = data.pool(data.SMALL_BYTES)
@@ -49,6 +49,8 @@ class Writers(Scenario):
         return self.run(peer, self.threads)
 
     def run(self, peer: Peer, threads: int) -> float:
+        if peer.has("write_from"):
+            return peer.write_from(threads)  # type: ignore[attr-defined]
         gc.collect()
         counts = [0] * threads
         self.turn += 1
