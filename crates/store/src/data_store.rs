@@ -127,7 +127,9 @@ impl DataStore {
     /// that has a quota already keeps to both.
     #[must_use]
     pub fn with_quota(self, quota: Quota) -> Self {
-        Self { quota: Some(self.quota.map_or(quota, |present| present.and(quota))), ..self }
+        let quota = self.quota.map_or(quota, |present| present.and(quota));
+        // Engines look at what the user has only where there is something to hold it against.
+        Self { quota: quota.is_a_limit().then_some(quota), ..self }
     }
 
     /// The same view for one write, which is not done again if it was done before under the same id, within 24 hours and
@@ -613,5 +615,22 @@ pub(crate) fn expiry(ttl: Option<Duration>) -> Result<Expiry> {
             Err(Error::invalid("ttl is not positive: give at least one microsecond, or delete the key"))
         }
         Some(ttl) => Ok(Expiry::After(ttl)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Store, block_on};
+
+    #[test]
+    fn a_quota_that_limits_nothing_is_none() {
+        let mut options = Options::default();
+        options.housekeeping = false;
+        let store = block_on(Store::open("memory:", options)).expect("a store");
+        let view = store.data_store(Identity::new("user", None).expect("an identity"), "default").expect("a view");
+        assert_eq!(view.clone().with_quota(Quota::default()).quota, None);
+        let quota = Quota { records: Some(1), bytes: None };
+        assert_eq!(view.with_quota(quota).with_quota(Quota::default()).quota, Some(quota));
     }
 }

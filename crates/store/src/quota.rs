@@ -28,6 +28,11 @@ impl Quota {
         Self { records: lower(self.records, other.records), bytes: lower(self.bytes, other.bytes) }
     }
 
+    /// Whether it forbids anything.
+    pub(crate) fn is_a_limit(self) -> bool {
+        self.records.is_some() || self.bytes.is_some()
+    }
+
     /// Whether a batch may stay that takes its user from `before` to `after`.
     ///
     /// # Errors

@@ -97,7 +97,6 @@ fn planned<'b>(
     let shared = &core.shared;
     let may = shared.ordering() == Ordering::Concurrent
         && request.is_none()
-        && batch.quota.is_none()
         && matches!(write.mutation, Mutation::Set(_))
         && write.precondition != Precondition::Version(0);
     if !may {
@@ -111,7 +110,8 @@ fn planned<'b>(
     let spaces: Vec<_> = plan.spaces.iter().collect();
     let is_noted = |agent| shared.unknown_agents(&batch.user, agent, &spaces).is_empty();
     let is_noted = batch.agent.as_deref().is_none_or(is_noted);
-    Some((write, plan)).filter(|_| stays && is_noted)
+    let is_within_quota = batch.quota.is_none() || !plan.grows();
+    Some((write, plan)).filter(|_| stays && is_noted && is_within_quota)
 }
 
 async fn store(core: &Core, batch: &Batch, plan: &Plan<'_>) -> Result<Stored> {
