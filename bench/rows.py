@@ -9,7 +9,16 @@ from typing import Any
 # results[scenario][measure][contender]: one number a round
 Results = dict[str, dict[str, dict[str, list[float]]]]
 
-FLOORS = ("raw-sqlite", "raw-sqlite-kept", "raw-postgres", "fdatasync", "fdatasync-append", "jiter", "interpreter")
+FLOORS = (
+    "raw-sqlite",
+    "raw-sqlite-kept",
+    "raw-sqlite-checkpointing",
+    "raw-postgres",
+    "fdatasync",
+    "fdatasync-append",
+    "jiter",
+    "interpreter",
+)
 # Shown, but never held against a store that makes its writes durable.
 UNSYNCED = ("ours-relaxed", "ours-unchecked", "diskcache-default")
 
@@ -42,6 +51,7 @@ class Row:
 
 
 RAW = Against(("raw-sqlite",))
+RAW_CHECKPOINTING = Against(("raw-sqlite-checkpointing",))
 UNCACHED = Against(("ours-uncached",))
 RUST_UNCACHED = Against(("ours-rust-uncached",))
 LMDB = Against(("lmdb",))
@@ -84,6 +94,7 @@ ROWS = (
     Row("set_200", "set", RAW, at_most=1.15, contender="ours-uncached", note="cache off"),
     Row("set_200", "set", Against(("fdatasync",)), at_most=1.3, note="only on a quiet disk"),
     Row("set_4k", "set", RAW, at_most=1.15),
+    *(Row(name, "set", RAW_CHECKPOINTING, at_most=1.15, note="checkpoints timed") for name in ("set_200", "set_4k")),
     *(
         Row("credentials", size, Against(("ours-unchecked",)), contender="ours-relaxed", note="shown, no target")
         for size in ("set_200", "set_4k")
@@ -136,7 +147,13 @@ ROWS = (
     Row("pg_clear", "clear", LANGGRAPH, at_most=1 / 3, contender="ours-postgres"),
     Row("pg_writers", "together", LANGGRAPH, at_least=1.0, contender="ours-postgres"),
     Row("pg_writers", "together", Against(("ours-postgres",), "one"), at_least=4, contender="ours-postgres"),
-    Row("pg_writers", "together", Against(("raw-postgres",), "one"), contender="raw-postgres", note="a floor: as it scales"),
+    Row(
+        "pg_writers",
+        "together",
+        Against(("raw-postgres",), "one"),
+        contender="raw-postgres",
+        note="a floor: as it scales",
+    ),
     *(
         Row(
             "pg_growth",

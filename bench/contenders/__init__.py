@@ -4,7 +4,15 @@ of the process."""
 from __future__ import annotations
 
 from contenders.base import Peer, Unavailable
-from contenders.floors import Fdatasync, FdatasyncAppend, Interpreter, Jiter, RawSqlite, RawSqliteKept
+from contenders.floors import (
+    Fdatasync,
+    FdatasyncAppend,
+    Interpreter,
+    Jiter,
+    RawSqlite,
+    RawSqliteCheckpointing,
+    RawSqliteKept,
+)
 from contenders.ours import (
     Ours,
     OursFull,
@@ -30,7 +38,7 @@ CONTENDERS: dict[str, type[Peer]] = {
     for contender in (
         Ours, OursUncached, OursFull, OursRelaxed, OursUnchecked, OursRust, OursRustUncached, OursRustFull,
         OursRemote,
-        RawSqlite, RawSqliteKept, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
+        RawSqlite, RawSqliteKept, RawSqliteCheckpointing, Fdatasync, FdatasyncAppend, Jiter, Interpreter,
         StandardLibrary, DiskCache, DiskCacheDefault, LangGraph, Lmdb, Redis, RedisStandard,
         OursPostgres, OursPostgresRemote, LangGraphPostgres, LangGraphPostgresByPrefix, RawPostgres,
     )

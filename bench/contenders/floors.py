@@ -86,6 +86,18 @@ class RawSqliteKept(RawSqlite):
     kept = True
 
 
+class RawSqliteCheckpointing(RawSqlite):
+    """With what a store in a file has to do some time: once in 1,000 pages a commit moves the log into the file."""
+
+    name = "raw-sqlite-checkpointing"
+    title = "raw SQLite, checkpoints timed"
+    note = "as raw SQLite, but with SQLite's own checkpoints, every 1,000 pages and within the time"
+    verbs = ("set",)
+
+    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        return super().ask(verb, checkpoints=True, **arguments)
+
+
 class Fdatasync(RawSqlite):
     """What the disk itself costs: 4 KB written over a file already there, then fdatasync."""
 

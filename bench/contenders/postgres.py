@@ -99,7 +99,7 @@ class LangGraphPostgresByPrefix(LangGraphPostgres):
 
 
 class RawPostgres(OnPostgres):
-    """What the server gives to the smallest durable write: one row found by its key, from PostgreSQL's own load generator."""
+    """What the server gives to the smallest durable write, one row found by its key, from its own load generator."""
 
     name = "raw-postgres"
     title = "raw PostgreSQL, UPDATE of one row"

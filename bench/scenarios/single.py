@@ -10,8 +10,8 @@ from contenders.program import Program
 from scenario import Repeated, expect, overwriting
 
 READERS = ("ours", "ours-uncached", "raw-sqlite", "jiter", "sqlite3", "diskcache", "langgraph", "lmdb", "redis")
-WRITERS = ("ours", "ours-uncached", "raw-sqlite", "fdatasync", "fdatasync-append", "sqlite3", "diskcache", "langgraph",
-           "lmdb", "redis", "ours-relaxed", "diskcache-default")  # fmt: skip
+WRITERS = ("ours", "ours-uncached", "raw-sqlite", "raw-sqlite-checkpointing", "fdatasync", "fdatasync-append",
+           "sqlite3", "diskcache", "langgraph", "lmdb", "redis", "ours-relaxed", "diskcache-default")  # fmt: skip
 
 
 class Get(Repeated):

@@ -54,9 +54,13 @@ fn answer(store: &mut store::Store, folder: &std::path::Path, request: &Value) -
         _ => {
             store.use_namespace(text(&request["namespace"])?);
             let calls = request["calls"].as_array().ok_or("calls are missing")?;
+            let checkpoints = request["checkpoints"] == true;
+            store.checkpoint_in_commits(checkpoints)?;
             let (seconds, found) = store.time(verb, calls)?;
-            // Others do this in the background; here it is simply not timed.
-            store.checkpoint()?;
+            if !checkpoints {
+                // Others do this in the background; here it is simply not timed.
+                store.checkpoint()?;
+            }
             Ok(json!({ "seconds": seconds.as_secs_f64(), "found": found }))
         }
     }

@@ -104,6 +104,14 @@ impl Store {
         name.clone_into(&mut self.namespace);
     }
 
+    /// Whether a commit that finds the log long enough moves it into the file, as SQLite does it unless told otherwise.
+    pub(crate) fn checkpoint_in_commits(&self, checkpoints: bool) -> Result<(), Error> {
+        self.db.execute(match checkpoints {
+            true => "PRAGMA wal_autocheckpoint=1000",
+            false => "PRAGMA wal_autocheckpoint=0",
+        })
+    }
+
     pub(crate) fn checkpoint(&self) -> Result<(), Error> {
         self.checkpoint.run()
     }
