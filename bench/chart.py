@@ -39,9 +39,9 @@ COMPARED = {
     "claim": (("few", "ours", "among few"), ("many", "ours", "among many, 9 in 10 done")),
     "get_or_compute": (("get", "ours", "get"), ("get_or_compute", "ours", "get_or_compute")),
     "mcp": (
-        ("empty_stdio", "ours", "a tool that does nothing, stdio"),
+        ("empty_stdio", "ours", "empty tool, stdio"),
         ("get_stdio", "ours", "get, stdio"),
-        ("empty_http", "ours", "a tool that does nothing, HTTP"),
+        ("empty_http", "ours", "empty tool, HTTP"),
         ("get_http", "ours", "get, HTTP"),
     ),
     "hit": (
@@ -118,7 +118,12 @@ def bars(document: dict[str, Any], scenario: str, measure: str) -> list[Bar]:
         ]
     fastest_last = document["scenarios"][scenario]["unit"] == "/s"
     found = [
-        Bar(CONTENDERS[name].title, statistics.median(values), kind_of(name), name not in UNSYNCED)
+        Bar(
+            CONTENDERS[name].label or CONTENDERS[name].title,
+            statistics.median(values),
+            kind_of(name),
+            name not in UNSYNCED,
+        )
         for name, values in costs.get(measure, {}).items()
     ]
     return sorted(found, key=lambda bar: bar.value, reverse=fastest_last)
@@ -150,8 +155,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
     from matplotlib.patches import Patch
 
     plt.rcParams.update({
-        "font.family": "DejaVu Sans", "font.size": 8.5, "axes.spines.top": False, "axes.spines.right": False,
+        "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 8.5, "axes.spines.top": False, "axes.spines.right": False,
         "axes.spines.left": False, "axes.edgecolor": "#BBBBBB", "svg.hashsalt": "bench", "hatch.linewidth": 0.6,
+        # Text as text: a tenth of the size, and it can be searched.
+        "svg.fonttype": "none",
     })  # fmt: skip
     panels = [(each, bars(document, *each)) for each in PANELS if each[0] in document["results"]]
     panels = [(each, found) for each, found in panels if found]
@@ -208,7 +215,7 @@ def panel(axes: Any, document: dict[str, Any], each: tuple[str, str], found: lis
     elif scenario == "increment":
         title += " of a number"
     elif scenario == "pg_writers":
-        title = "8 threads in PostgreSQL: durable sets a second (more is better)"
+        title = "PostgreSQL: 8 threads, durable sets a second"
     elif scenario in GROWTH:
         title = f"{'PostgreSQL' if scenario == 'pg_growth' else 'growth'}: one call, by number of records"
     elif scenario == "memory":

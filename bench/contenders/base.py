@@ -21,6 +21,8 @@ class Peer:
 
     name = ""
     title = ""
+    # In the chart, where the title is too long or what it says is said by the panel's.
+    label = ""
     synced: bool | None = None
     note = ""
     # The verbs that `open` binds or `time` performs; methods of the class need not be named.

@@ -33,6 +33,7 @@ class OnPostgres(Peer):
 class OursPostgres(OnPostgres, Ours):
     name = "ours-postgres"
     title = "Agent Data Store in PostgreSQL"
+    label = "Agent Data Store"
 
     def place(self) -> tuple[str, str | None]:
         self.database = Database()
@@ -49,6 +50,7 @@ class OursPostgres(OnPostgres, Ours):
 class OursPostgresRemote(OursRemote, OursPostgres):
     name = "ours-postgres-remote"
     title = "Agent Data Store in PostgreSQL, on a server"
+    label = ""
 
 
 class LangGraphPostgres(OnPostgres, LangGraph):
@@ -87,6 +89,7 @@ class LangGraphPostgresByPrefix(LangGraphPostgres):
 
     name = "langgraph-postgres-prefix"
     title = "LangGraph PostgresStore, keys as namespaces"
+    label = "LangGraph, by namespace"
     note = "all but the end of a key is a namespace, which it can find by a prefix"
 
     def set_many(self, items: dict[str, Any]) -> None:
@@ -103,6 +106,7 @@ class RawPostgres(OnPostgres):
 
     name = "raw-postgres"
     title = "raw PostgreSQL, UPDATE of one row"
+    label = "raw UPDATE of one row"
     note = "pgbench: prepared, one connection for each writer; a key and a value, nothing else kept"
     keys = 100
 

@@ -625,8 +625,7 @@ mod tests {
 
     #[test]
     fn a_quota_that_limits_nothing_is_none() {
-        let mut options = Options::default();
-        options.housekeeping = false;
+        let options = Options { housekeeping: false, ..Options::default() };
         let store = block_on(Store::open("memory:", options)).expect("a store");
         let view = store.data_store(Identity::new("user", None).expect("an identity"), "default").expect("a view");
         assert_eq!(view.clone().with_quota(Quota::default()).quota, None);

@@ -6,10 +6,10 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calls;
 mod disk;
 mod failing;
 mod failover;
-mod long_values;
 mod opening;
 mod overwriting;
 mod support;

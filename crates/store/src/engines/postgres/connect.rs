@@ -1,11 +1,14 @@
 //! Connections to the database: where they come from, and how statements are sent over them.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
@@ -13,6 +16,7 @@ use super::address::Address;
 use super::failure::{Failure, Result};
 use super::tables::Tables;
 use super::tls;
+use super::wire::Wires;
 use crate::error::Error;
 
 /// How much longer than the database itself a call waits for the end of a statement.
@@ -21,17 +25,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Where whole tables are looked through.
 const LEISURE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Every statement of this engine goes from few rows to others by their keys. A planner that has not counted the rows of a
-/// young table may guess otherwise, and keep to that while the table grows. A plan then serves whatever the parameters are, and
-/// planning anew takes longer than most statements.
-const PLANS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
-                     SET enable_material = off; SET jit = off; SET plan_cache_mode = force_generic_plan";
-
 /// The connections of one store.
-#[derive(Debug)]
 pub(super) struct Connections {
-    pool: Pool,
-    tables: Tables,
+    pool: Pool<Wires>,
+    tables: Arc<Tables>,
     timeout: Duration,
     busy: String,
 }
@@ -39,30 +36,19 @@ pub(super) struct Connections {
 impl Connections {
     /// None is made yet.
     pub(super) fn new(address: &Address) -> Result<Self, Error> {
-        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(address.config.clone(), tls::connector(address)?, manager_config);
-        let set = settings(address);
-        let prepare = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
-            let set = set.clone();
-            Box::pin(async move {
-                client.batch_execute(&set).await.map_err(deadpool_postgres::HookError::Backend)?;
-                // Databases that do not know these choose by other rules.
-                let _ = client.batch_execute(PLANS).await;
-                Ok(())
-            })
-        });
-        let pool = Pool::builder(manager)
+        let wires =
+            Wires { config: address.config.clone(), tls: tls::connector(address)?, settings: settings(address) };
+        let pool = Pool::builder(wires)
             .max_size(address.pool_size)
             .wait_timeout(Some(address.pool_timeout))
             .runtime(Runtime::Tokio1)
             // Few connections that are warm serve better than many.
             .queue_mode(QueueMode::Lifo)
-            .post_create(prepare)
             .build()
             .map_err(|_| Error::unavailable("the pool of connections cannot be made"))?;
         Ok(Self {
             pool,
-            tables: Tables::of(address),
+            tables: Arc::new(Tables::of(address)),
             timeout: address.statement_timeout + GRACE,
             busy: format!(
                 "all {} connections to the database were in use for {} s: try again, or raise pool_size in the store URL",
@@ -76,12 +62,16 @@ impl Connections {
     pub(super) async fn link(&self) -> Result<Link> {
         let object = self.pool.get().await.map_err(|error| match error {
             PoolError::Timeout(_) => Failure::Final(Error::unavailable(self.busy.clone())),
-            PoolError::Backend(error) | PoolError::PostCreateHook(deadpool_postgres::HookError::Backend(error)) => {
-                refused(error)
-            }
+            PoolError::Backend(error) => refused(error),
             _ => Failure::Final(Error::invalid("the store is closed: open it again")),
         })?;
-        Ok(Link { object, tables: self.tables.clone(), timeout: self.timeout })
+        Ok(Link { wire: object, tables: Arc::clone(&self.tables), timeout: self.timeout })
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("pool", &self.pool.status()).finish_non_exhaustive()
     }
 }
 
@@ -116,8 +106,8 @@ pub(super) fn refused(error: tokio_postgres::Error) -> Failure {
 
 /// One connection, for as long as it is needed.
 pub(super) struct Link {
-    object: Object,
-    tables: Tables,
+    wire: Object<Wires>,
+    tables: Arc<Tables>,
     timeout: Duration,
 }
 
@@ -145,14 +135,14 @@ impl Link {
 
     /// A statement ready for use, prepared once for each connection.
     pub(super) async fn prepare(&self, template: &str) -> Result<Statement> {
-        let sql = self.tables.sql(template);
-        in_time(self.timeout, async { Ok(self.object.prepare_cached(&sql).await?) }).await
+        in_time(self.timeout, async { Ok(self.wire.prepare(template, || self.tables.sql(template)).await?) }).await
     }
 
     /// One statement by itself.
     pub(super) async fn query(&self, template: &str, parameters: Parameters<'_>) -> Result<Rows> {
         let statement = self.prepare(template).await?;
-        in_time(self.timeout, async { Ok(self.object.query(&statement, parameters).await?) }).await
+        let query = self.wire.client().query(&statement, parameters);
+        in_time(self.timeout, async { Ok(self.wire.drive(query).await?) }).await
     }
 
     /// The same where there is one row.
@@ -162,17 +152,17 @@ impl Link {
 
     /// Statements without parameters or results.
     pub(super) async fn execute(&self, sql: &str) -> Result<()> {
-        in_time(self.timeout, async { Ok(self.object.batch_execute(sql).await?) }).await
+        in_time(self.timeout, async { Ok(self.wire.drive(self.wire.client().batch_execute(sql)).await?) }).await
     }
 
     /// To be sent with others, see [`Link::all`].
     pub(super) fn send<'a>(&'a self, statement: &'a Statement, parameters: Parameters<'a>) -> Sent<'a> {
-        Box::pin(self.object.query(statement, parameters))
+        Box::pin(self.wire.client().query(statement, parameters))
     }
 
     /// The same for one that begins or ends a transaction.
     pub(super) fn send_plain<'a>(&'a self, sql: &'a str) -> Sent<'a> {
-        Box::pin(async move { self.object.batch_execute(sql).await.map(|()| Vec::new()) })
+        Box::pin(async move { self.wire.client().batch_execute(sql).await.map(|()| Vec::new()) })
     }
 
     /// Sends all of them at once, in order, and waits for the results; the first that fails is what is wrong.
@@ -180,30 +170,27 @@ impl Link {
         let mut results: Vec<Option<Rows>> = sent.iter().map(|_| None).collect();
         // Each has the time that the database gives it.
         let patience = self.timeout * u32::try_from(sent.len()).unwrap_or(u32::MAX);
-        in_time(
-            patience,
-            poll_fn(|context| {
-                let mut is_done = true;
-                for (sent, result) in sent.iter_mut().zip(&mut results) {
-                    if result.is_some() {
-                        continue;
-                    }
-                    match sent.as_mut().poll(context) {
-                        Poll::Ready(Ok(rows)) => *result = Some(rows),
-                        Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                        Poll::Pending => is_done = false,
-                    }
+        let all = poll_fn(|context| {
+            let mut is_done = true;
+            for (sent, result) in sent.iter_mut().zip(&mut results) {
+                if result.is_some() {
+                    continue;
                 }
-                if is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
-            }),
-        )
-        .await?;
+                match sent.as_mut().poll(context) {
+                    Poll::Ready(Ok(rows)) => *result = Some(rows),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => is_done = false,
+                }
+            }
+            if is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+        });
+        in_time(patience, async { Ok(self.wire.drive(all).await?) }).await?;
         Ok(results.into_iter().flatten().collect())
     }
 
     /// Ends the connection, and with it whatever was going on there.
     pub(super) fn discard(self) {
-        drop(Object::take(self.object));
+        drop(Object::take(self.wire));
     }
 }
 

@@ -1,20 +1,28 @@
-//! Where the engine's work is done: on threads of its own, which are there while there is work and can be sent away for a
-//! `fork`.
+//! Where the engine's work is done: on the thread that waits for it, or on threads of its own, which are there while there is
+//! work and can be sent away for a `fork`.
 
 use std::future::Future;
 use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::{Core, Shared};
+use crate::blocking::is_blocking;
 use crate::engine::Answer;
 use crate::error::{Error, Result};
 
 /// One keeps many connections busy, as its work is to wait. Each one more is also one more to be woken, which on few processors
 /// costs more than it gives.
 const MOST_THREADS: usize = 4;
+
+/// There is always a time to come that is not further away, so that nobody who sets a later one has to wake the thread that
+/// keeps the time.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// How long closing waits for calls that are under way.
 const CLOSING: Duration = Duration::from_secs(10);
@@ -73,11 +81,15 @@ impl Home {
             Err(error) => return Answer::ready(Err(error)),
         };
         let work = work(core);
-        let task = handle.spawn(async move {
+        let work = async move {
             let result = work.await;
             drop(ticket);
             result
-        });
+        };
+        if is_blocking() {
+            return Answer::Pending(Box::pin(Here { handle, work: Some(Box::pin(work)) }));
+        }
+        let task = handle.spawn(work);
         Answer::pending(async move { task.await.unwrap_or_else(|_| Err(interrupted())) })
     }
 
@@ -140,6 +152,11 @@ impl Live {
             .map_err(|source| {
                 Error::unavailable("the system refuses threads for the database: raise its limit").caused_by(source)
             })?;
+        runtime.spawn(async {
+            loop {
+                tokio::time::sleep(BEAT).await;
+            }
+        });
         let core = {
             let _context = runtime.enter();
             Core::start(Arc::clone(shared))?
@@ -186,4 +203,39 @@ impl Drop for Held<'_> {
 
 fn interrupted() -> Error {
     Error::unavailable("the call was interrupted: read the record to see what was stored")
+}
+
+/// Work that is done by the thread that waits for it, which saves waking another one and being woken by it. The threads here
+/// only tell when there is something to go on with.
+struct Here<T: Send + 'static> {
+    handle: Handle,
+    /// `None` when it is done.
+    work: Option<Work<T>>,
+}
+
+type Work<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+impl<T: Send + 'static> Future for Here<T> {
+    type Output = Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { handle, work } = &mut *self;
+        let Some(present) = work else { return Poll::Pending };
+        let _context = handle.enter();
+        let polled = catch_unwind(AssertUnwindSafe(|| present.as_mut().poll(context)));
+        let polled = polled.unwrap_or_else(|_| Poll::Ready(Err(interrupted())));
+        if polled.is_ready() {
+            *work = None;
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for Here<T> {
+    fn drop(&mut self) {
+        // Whoever has asked does not go on asking; the work goes on.
+        if let Some(work) = self.work.take() {
+            self.handle.spawn(work);
+        }
+    }
 }

@@ -34,6 +34,7 @@ mod settle;
 mod tables;
 mod tls;
 mod waiting;
+mod wire;
 mod write;
 
 use std::collections::HashSet;

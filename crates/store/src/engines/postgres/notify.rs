@@ -11,14 +11,20 @@ use super::Core;
 use super::failure::Result;
 use super::waiting::channel;
 
-/// What comes within this time goes out together.
+/// What comes within this time goes out together: first so long, and longer the longer there is something to tell, as each
+/// message is also work that those who write wait for.
 const PAUSE: Duration = Duration::from_millis(3);
+const LONGEST_PAUSE: Duration = Duration::from_millis(24);
 
 const NOTIFY: &str = "SELECT pg_notify($1, u.mark) FROM unnest($2::text[]) u(mark)";
 
 /// Sends what is put into the queue, until the engine rests.
 pub(super) async fn send(core: Weak<Core>, mut marks: UnboundedReceiver<String>) {
-    while let Some(mark) = marks.recv().await {
+    let mut pause = PAUSE;
+    loop {
+        let goes_on = !marks.is_empty();
+        let Some(mark) = marks.recv().await else { return };
+        pause = if goes_on { (2 * pause).min(LONGEST_PAUSE) } else { PAUSE };
         let mut together = BTreeSet::from([mark]);
         while let Ok(mark) = marks.try_recv() {
             together.insert(mark);
@@ -28,7 +34,7 @@ pub(super) async fn send(core: Weak<Core>, mut marks: UnboundedReceiver<String>)
         // Where it cannot be told, others find it by asking.
         let _ = notify(&core, &together).await;
         drop(core);
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
