@@ -155,9 +155,10 @@ def draw(document: dict[str, Any], path: Path) -> None:
     from matplotlib.patches import Patch
 
     plt.rcParams.update({
-        "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 8.5, "axes.spines.top": False, "axes.spines.right": False,
+        "font.family": ["DejaVu Sans", "sans-serif"], "font.size": 8.5,
+        "axes.spines.top": False, "axes.spines.right": False,
         "axes.spines.left": False, "axes.edgecolor": "#BBBBBB", "svg.hashsalt": "bench", "hatch.linewidth": 0.6,
-        # Text as text: a tenth of the size, and it can be searched.
+        # Text as text: a third of the size, and it can be searched.
         "svg.fonttype": "none",
     })  # fmt: skip
     panels = [(each, bars(document, *each)) for each in PANELS if each[0] in document["results"]]
