@@ -78,7 +78,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Choices<T> {
         let Query(choices) = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
             let reason =
                 std::error::Error::source(&rejection).map_or_else(|| rejection.to_string(), ToString::to_string);
-            Failure::invalid(format!("the query is not understood: {reason}"))
+            Failure::invalid(format!(
+                "the query is not understood: {reason}: correct it, /docs shows what each route takes"
+            ))
         })?;
         Ok(Self(choices))
     }

@@ -206,6 +206,9 @@ fn numbers_without_sense_are_refused_and_those_beyond_all_bounds_mean_the_bound(
         {
             server.get(&format!("/data-store/changes?{query}")).fails(400, "invalid_argument");
         }
+        let error = server.get("/data-store/changes?since=NaN").fails(400, "invalid_argument");
+        let detail = error["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("since") && detail.contains("/docs"), "{error}");
         for id in ["-1", "18446744073709551616", "NaN"] {
             let headers = [("accept", "text/event-stream"), ("last-event-id", id)];
             server.send("GET", "/data-store/changes", &headers, "").fails(400, "invalid_argument");
