@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-/// Runs a future of this crate on the calling thread. Needs no runtime; an inline engine's answer costs no allocation.
+/// Runs a future of this crate on the calling thread. Needs no runtime; an inline engine's answer costs no allocation, and an
+/// engine that talks to a database does so on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let _blocking = Blocking::begin();
     let mut future = pin!(future);

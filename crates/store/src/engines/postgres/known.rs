@@ -58,23 +58,24 @@ impl Known {
     /// Notes what a plan, which has been carried out, leaves there. Where it is more than there is room for, only what was known
     /// before is.
     pub(super) fn learn(&self, user: &str, plan: &Plan<'_>) {
+        // Before the lock, which a large batch would else keep from other writers for long.
+        let left = plan.cells.iter().filter_map(|cell| {
+            let space = plan.spaces.get(cell.space)?;
+            let found = cell.left().filter(is_worth_knowing);
+            Some((name(user, space.name, cell.key), found.map(|found| Entry::Stored(space.id, found))))
+        });
+        let left: Vec<_> = left.collect();
         let mut entries = self.entries();
-        if plan.cells.len() == 1 && entries.len() >= RECORDS {
+        if left.len() == 1 && entries.len() >= RECORDS {
             entries.clear();
         }
-        let has_room = plan.cells.len() <= RECORDS.saturating_sub(entries.len());
-        for cell in &plan.cells {
-            let Some(space) = plan.spaces.get(cell.space) else { continue };
-            let name = name(user, space.name, cell.key);
-            let known = entries.get(&name);
-            let is_learnt = has_room || known.is_some();
-            if matches!(known, Some(Entry::Shared(_))) {
-                continue;
-            }
-            match cell.left().filter(is_worth_knowing).filter(|_| is_learnt) {
-                Some(found) => _ = entries.insert(name, Entry::Stored(space.id, found)),
+        let has_room = left.len() <= RECORDS.saturating_sub(entries.len());
+        for (name, stored) in left {
+            match (entries.get(&name), stored) {
+                (Some(Entry::Shared(_)), _) => {}
+                (known, Some(stored)) if has_room || known.is_some() => _ = entries.insert(name, stored),
                 // Our own deletion must not pass for another's write.
-                None => _ = entries.remove(&name),
+                _ => _ = entries.remove(&name),
             }
         }
     }
